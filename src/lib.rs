@@ -1,0 +1,17 @@
+//! Halley: a gateway between browsers and Kafka.
+
+pub mod admin;
+pub mod bayeux;
+pub mod cli;
+pub mod codec;
+pub mod config;
+pub mod feed;
+pub mod gateway;
+pub mod hub;
+pub mod kafka;
+pub mod net;
+pub mod publish;
+pub mod route;
+pub mod stream;
+pub mod telemetry;
+pub mod transport;

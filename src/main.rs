@@ -1,0 +1,2 @@
+//! halley
+fn main() {}

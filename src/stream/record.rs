@@ -1,0 +1,177 @@
+//! A record on a channel, with its shared rendering.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{RawRecord, Rendering, Topic};
+use crate::bayeux::Channel;
+
+/// Where a record stands in Kafka.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The topic, one incarnation of it.
+    pub topic: Arc<Topic>,
+    /// The partition, from 0.
+    pub partition: i32,
+    /// The offset in the partition.
+    pub offset: i64,
+}
+
+/// A record's bytes, copied once from Kafka's memory into one buffer and shared by every [`Record`] made of it.
+#[derive(Debug)]
+pub struct Body {
+    bytes: Bytes,
+    timestamp: Option<i64>,
+    /// Where the key ends and the value begins and ends; `None` for a null.
+    key: Option<usize>,
+    value: Option<usize>,
+    /// Name and value by their lengths, in order after the value.
+    headers: Box<[(usize, Option<usize>)]>,
+}
+
+/// Makes a record's event, `{"channel":…,"data":…}`. Supplied by whoever knows the record's route.
+pub trait Render: Send + Sync {
+    /// Appends the JSON value of `data`.
+    fn data(&self, record: &RawRecord<'_>, out: &mut Vec<u8>);
+}
+
+/// A record on its channel. Shared by all shards; rendered by whoever first delivers it.
+pub struct Record {
+    /// The channel that subscribers see.
+    pub channel: Channel,
+    /// Where it comes from; `None` for an event of a `local` route.
+    pub source: Option<Source>,
+    body: Arc<Body>,
+    render: Arc<dyn Render>,
+    plain: OnceLock<Rendering>,
+}
+
+// === impl Body ===
+
+impl Body {
+    /// Copies `raw`'s key and value, and its headers if `with_headers` (few routes look at them).
+    pub fn copy(raw: &RawRecord<'_>, with_headers: bool) -> Self {
+        let headers = if with_headers { raw.headers } else { &[] };
+        let size = raw.key.map_or(0, <[u8]>::len)
+            + raw.value.map_or(0, <[u8]>::len)
+            + headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum::<usize>();
+        let mut bytes = BytesMut::with_capacity(size);
+        bytes.put_slice(raw.key.unwrap_or_default());
+        bytes.put_slice(raw.value.unwrap_or_default());
+        for (name, value) in headers {
+            bytes.put_slice(name.as_bytes());
+            bytes.put_slice(value.unwrap_or_default());
+        }
+        Self {
+            bytes: bytes.freeze(),
+            timestamp: raw.timestamp,
+            key: raw.key.map(<[u8]>::len),
+            value: raw.value.map(<[u8]>::len),
+            headers: headers.iter().map(|(name, value)| (name.len(), value.map(<[u8]>::len))).collect(),
+        }
+    }
+
+    /// Bytes held.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing is held: null key, null value.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    /// A record of `source` on `channel`.
+    pub fn new(channel: Channel, source: Option<Source>, body: Arc<Body>, render: Arc<dyn Render>) -> Self {
+        Self { channel, source, body, render, plain: OnceLock::new() }
+    }
+
+    /// The plain rendering, `{"channel":…,"data":…}`; made by the first call.
+    pub fn plain(&self) -> &Rendering {
+        self.plain.get_or_init(|| {
+            let mut event = Vec::with_capacity(self.body.len() + self.channel.as_str().len() + 32);
+            event.extend_from_slice(br#"{"channel":""#);
+            // Legal channels hold no character that JSON escapes.
+            event.extend_from_slice(self.channel.as_str().as_bytes());
+            event.extend_from_slice(br#"","data":"#);
+            self.with_raw(|raw| self.render.data(raw, &mut event));
+            event.push(b'}');
+            Rendering::of_event(&event)
+        })
+    }
+
+    /// About how many bytes the record holds, for bounds.
+    pub fn size(&self) -> usize {
+        self.body.len() + self.channel.as_str().len() + size_of::<Self>()
+    }
+
+    fn with_raw(&self, see: impl FnOnce(&RawRecord<'_>)) {
+        let (key, rest) = self.body.bytes.split_at(self.body.key.unwrap_or(0));
+        let (value, mut rest) = rest.split_at(self.body.value.unwrap_or(0));
+        let mut headers = Vec::with_capacity(self.body.headers.len());
+        for (name_len, value_len) in &self.body.headers {
+            let (name, tail) = rest.split_at(*name_len);
+            let (value, tail) = tail.split_at(value_len.unwrap_or(0));
+            rest = tail;
+            headers.push((std::str::from_utf8(name).unwrap_or_default(), value_len.map(|_| value)));
+        }
+        see(&RawRecord {
+            topic: self.source.as_ref().map_or("", |source| &source.topic.name),
+            partition: self.source.as_ref().map_or(0, |source| source.partition),
+            offset: self.source.as_ref().map_or(0, |source| source.offset),
+            timestamp: self.body.timestamp,
+            key: self.body.key.map(|_| key),
+            value: self.body.value.map(|_| value),
+            headers: &headers,
+        });
+    }
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record")
+            .field("channel", &self.channel)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Everything;
+    impl Render for Everything {
+        fn data(&self, record: &RawRecord<'_>, out: &mut Vec<u8>) {
+            out.extend_from_slice(format!("{record:?}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_kept_record_is_seen_as_it_came() {
+        let raw = RawRecord {
+            topic: "t",
+            partition: 3,
+            offset: 9,
+            timestamp: Some(5),
+            key: None,
+            value: Some(b"value"),
+            headers: &[("a", Some(b"1")), ("b", None), ("a", Some(b""))],
+        };
+        let topic = Arc::new(Topic::new("t".into(), 1));
+        let source = Source { topic, partition: 3, offset: 9 };
+        let record = Record::new(
+            Channel::parse("/x/y").unwrap(),
+            Some(source),
+            Arc::new(Body::copy(&raw, true)),
+            Arc::new(Everything),
+        );
+        let expected = format!(r#"{{"channel":"/x/y","data":{raw:?}}}"#);
+        assert_eq!(record.plain().event(), expected);
+    }
+}
