@@ -1,5 +1,15 @@
 //! The Bayeux protocol as values: channels, messages, replies. Pure: no sockets, no clock.
 
 mod channel;
+mod connection_type;
+mod error;
+mod exchange;
+mod message;
+mod reply;
 
 pub use channel::{Channel, ChannelError, Pattern, Wild, legal};
+pub use connection_type::ConnectionType;
+pub use error::Error;
+pub use exchange::Exchange;
+pub use message::{Body, Limits, Message, ParseError, Subscription, parse};
+pub use reply::{Advice, Reconnect, Reply};

@@ -1,0 +1,374 @@
+//! Requests: from the bytes of a body or frame to checked messages.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::Deserializer;
+use serde_json::value::RawValue;
+
+use super::{Channel, ConnectionType, Error, Pattern};
+
+/// Bounds on what a request may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Messages in one body or frame.
+    pub batch: usize,
+    /// Nesting of arrays and objects.
+    pub depth: usize,
+    /// Bytes of a channel name or pattern.
+    pub channel: usize,
+}
+
+/// Why a body or frame holds no messages at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Not UTF-8 (RFC 8259 §8.1).
+    #[error("the body is not UTF-8")]
+    Utf8,
+    /// Not JSON, or not an array of objects.
+    #[error("the body is not a JSON array of messages: {0}")]
+    Json(String),
+    /// Nested deeper than [`Limits::depth`].
+    #[error("the body is nested too deeply")]
+    Depth,
+    /// More messages than [`Limits::batch`].
+    #[error("the body holds too many messages")]
+    Batch,
+}
+
+/// One request message. What a reply echoes is kept as it came; everything else is checked.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// `channel` as it came, for the reply; empty if it was missing.
+    pub channel: Box<str>,
+    /// `id`, the JSON text of a string or number, echoed verbatim.
+    pub id: Option<Bytes>,
+    /// The session that the message claims.
+    pub client_id: Option<Box<str>>,
+    /// What is asked.
+    pub body: Body,
+}
+
+/// What a message asks for.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// `/meta/handshake`.
+    Handshake {
+        /// `supportedConnectionTypes`, those that are known; `None` if the field is missing.
+        types: Option<Vec<ConnectionType>>,
+    },
+    /// `/meta/connect`.
+    Connect {
+        /// The hold time that the client asks for.
+        timeout: Option<Duration>,
+        /// The pause that the client announces.
+        interval: Option<Duration>,
+    },
+    /// `/meta/subscribe`.
+    Subscribe(Subscription),
+    /// `/meta/unsubscribe`.
+    Unsubscribe(Subscription),
+    /// `/meta/disconnect`.
+    Disconnect,
+    /// Anything outside `/meta`.
+    Publish {
+        /// Where.
+        channel: Channel,
+        /// `data`, the bytes as they came.
+        data: Bytes,
+    },
+    /// A message that can only be refused.
+    Refused(Error),
+}
+
+/// The `subscription` of a (un)subscribe.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// The field as it came, echoed in the reply (R43).
+    pub raw: Bytes,
+    /// The patterns, left to right, each checked by itself: an array stops at its first bad one.
+    pub patterns: Vec<Result<Pattern, Error>>,
+}
+
+/// Reads a body or frame: an array of messages, or one bare message (R30). `[]` is no message, no error.
+///
+/// `data`, `id` and `subscription` of the result are slices of `body`.
+///
+/// # Errors
+/// If the whole cannot be read. What is wrong with one message is told in that message, as [`Body::Refused`].
+pub fn parse(body: &Bytes, limits: &Limits) -> Result<Vec<Message>, ParseError> {
+    let text = std::str::from_utf8(body).map_err(|_| ParseError::Utf8)?;
+    scan(body, limits)?;
+    let json = |error: serde_json::Error| ParseError::Json(error.to_string());
+    let raws: Vec<Raw<'_>> = if text.trim_ascii_start().starts_with('[') {
+        serde_json::from_str(text).map_err(json)?
+    } else {
+        vec![serde_json::from_str(text).map_err(json)?]
+    };
+    Ok(raws.into_iter().map(|raw| raw.check(body, limits)).collect())
+}
+
+/// Bounds nesting and the number of messages before anything is built of them.
+fn scan(body: &[u8], limits: &Limits) -> Result<(), ParseError> {
+    let (mut depth, mut messages, mut in_string, mut escaped) = (0usize, 0usize, false, false);
+    for &byte in body {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => {
+                messages += usize::from(depth == 1 && byte == b'{');
+                depth += 1;
+                if depth > limits.depth {
+                    return Err(ParseError::Depth);
+                }
+                // A bare object counts its own nested objects; it is one message all the same.
+                if messages > limits.batch && body.trim_ascii_start().first() == Some(&b'[') {
+                    return Err(ParseError::Batch);
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A message as serde sees it: fields of any type, so that one bad field does not lose the whole array.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw<'a> {
+    #[serde(borrow, default)]
+    channel: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    client_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    subscription: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    supported_connection_types: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    advice: Option<&'a RawValue>,
+    // JSON null is data too.
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl Raw<'_> {
+    fn check(&self, body: &Bytes, limits: &Limits) -> Message {
+        let channel: Box<str> = self.channel.and_then(text).unwrap_or_default();
+        let id = self.id.map(|raw| body.slice_ref(raw.get().as_bytes()));
+        let id_ok = id.as_ref().is_none_or(|id| matches!(id.first(), Some(b'"' | b'-' | b'0'..=b'9')));
+        let asked = if channel.is_empty() {
+            Body::Refused(Error::CHANNEL_MISSING)
+        } else if !id_ok {
+            Body::Refused(Error::ID_INVALID)
+        } else {
+            self.body(&channel, body, limits).unwrap_or_else(Body::Refused)
+        };
+        let client_id = self.client_id.and_then(text);
+        Message { channel, id: id.filter(|_| id_ok), client_id, body: asked }
+    }
+
+    fn body(&self, channel: &str, body: &Bytes, limits: &Limits) -> Result<Body, Error> {
+        // Exact names only, never by prefix (R28).
+        Ok(match channel {
+            "/meta/handshake" => Body::Handshake { types: self.supported_connection_types.map(types) },
+            "/meta/connect" => {
+                // An array would fill a struct by position.
+                let object = self.advice.filter(|raw| raw.get().starts_with('{'));
+                let advice: RawAdvice =
+                    object.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+                Body::Connect { timeout: advice.timeout(), interval: advice.interval() }
+            }
+            "/meta/subscribe" => Body::Subscribe(self.subscription(body, limits)?),
+            "/meta/unsubscribe" => Body::Unsubscribe(self.subscription(body, limits)?),
+            "/meta/disconnect" => Body::Disconnect,
+            _ if channel.len() > limits.channel => return Err(Error::CHANNEL_INVALID),
+            _ => {
+                let name = Channel::parse(channel).map_err(|_| Error::CHANNEL_INVALID)?;
+                if name.is_meta() {
+                    return Err(Error::about(403, channel, "channel_create_denied"));
+                }
+                let data = self.data.ok_or(Error::DATA_MISSING)?;
+                Body::Publish { channel: name, data: body.slice_ref(data.get().as_bytes()) }
+            }
+        })
+    }
+
+    fn subscription(&self, body: &Bytes, limits: &Limits) -> Result<Subscription, Error> {
+        let raw = self.subscription.ok_or(Error::SUBSCRIPTION_MISSING)?;
+        let names: Vec<String> = match raw.get().as_bytes().first() {
+            Some(b'"') => text(raw).map(|name| vec![name.into()]),
+            Some(b'[') => serde_json::from_str(raw.get()).ok(),
+            _ => None,
+        }
+        .ok_or(Error::SUBSCRIPTION_INVALID)?;
+        if names.is_empty() {
+            return Err(Error::SUBSCRIPTION_INVALID);
+        }
+        let patterns = names.iter().map(|name| {
+            if name.len() > limits.channel {
+                return Err(Error::SUBSCRIPTION_INVALID);
+            }
+            Pattern::parse(name).map_err(|_| Error::SUBSCRIPTION_INVALID)
+        });
+        Ok(Subscription { patterns: patterns.collect(), raw: body.slice_ref(raw.get().as_bytes()) })
+    }
+}
+
+fn text(raw: &RawValue) -> Option<Box<str>> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+fn types(raw: &RawValue) -> Vec<ConnectionType> {
+    let names: Vec<String> = serde_json::from_str(raw.get()).unwrap_or_default();
+    names.iter().filter_map(|name| ConnectionType::parse(name)).collect()
+}
+
+/// What of a client's advice counts (R36). Times are ms; negative or odd ones are ignored.
+#[derive(Deserialize, Default)]
+struct RawAdvice {
+    #[serde(default)]
+    timeout: Option<f64>,
+    #[serde(default)]
+    interval: Option<f64>,
+}
+
+impl RawAdvice {
+    fn timeout(&self) -> Option<Duration> {
+        self.timeout.and_then(millis)
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        self.interval.and_then(millis)
+    }
+}
+
+fn millis(ms: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(ms / 1000.0).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { batch: 3, depth: 6, channel: 40 };
+
+    fn parse_text(text: &'static str) -> Result<Vec<Message>, ParseError> {
+        parse(&Bytes::from_static(text.as_bytes()), &LIMITS)
+    }
+
+    fn one(text: &'static str) -> Message {
+        parse_text(text).unwrap().remove(0)
+    }
+
+    fn refusal(text: &'static str) -> String {
+        match one(text).body {
+            Body::Refused(error) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn arrays_and_bare_objects_are_read() {
+        assert_eq!(parse_text("[]").unwrap().len(), 0);
+        assert_eq!(
+            parse_text(r#" [{"channel":"/meta/connect"},{"channel":"/a","data":1}]"#).unwrap().len(),
+            2
+        );
+        assert!(matches!(one(r#"{"channel":"/meta/disconnect"}"#).body, Body::Disconnect));
+    }
+
+    #[test]
+    fn data_and_id_stay_the_bytes_that_came() {
+        let message =
+            one(r#"[{"id": 7, "channel":"/a\u002fb","data": {"n":1.10,"b":null } ,"clientId":"x"}]"#);
+        assert_eq!(message.id.as_deref(), Some(&b"7"[..]));
+        assert_eq!(message.client_id.as_deref(), Some("x"));
+        let Body::Publish { channel, data } = message.body else { panic!() };
+        assert_eq!(channel.as_str(), "/a/b");
+        assert_eq!(data, &br#"{"n":1.10,"b":null }"#[..]);
+    }
+
+    #[test]
+    fn null_is_data_and_absence_is_an_error() {
+        assert!(
+            matches!(one(r#"{"channel":"/a","data":null}"#).body, Body::Publish { data, .. } if data == "null")
+        );
+        assert_eq!(refusal(r#"{"channel":"/a"}"#), "400::data_missing");
+    }
+
+    #[test]
+    fn one_bad_message_does_not_spoil_its_neighbours() {
+        let messages =
+            parse_text(r#"[{"channel":7},{"id":{},"channel":"/a","data":0},{"channel":"/meta/connect"}]"#);
+        let messages = messages.unwrap();
+        assert!(matches!(&messages[0].body, Body::Refused(e) if *e == Error::CHANNEL_MISSING));
+        assert!(matches!(&messages[1].body, Body::Refused(e) if *e == Error::ID_INVALID));
+        assert!(messages[1].id.is_none());
+        assert!(matches!(&messages[2].body, Body::Connect { timeout: None, .. }));
+    }
+
+    #[test]
+    fn meta_names_are_exact_and_never_published_to() {
+        assert_eq!(
+            refusal(r#"{"channel":"/meta/connect/x","data":1}"#),
+            "403:/meta/connect/x:channel_create_denied"
+        );
+        assert_eq!(refusal(r#"{"channel":"/a/*","data":1}"#), "405::channel_invalid");
+        assert_eq!(refusal(r#"{"channel":"/meta/subscribe"}"#), "403::subscription_missing");
+        assert_eq!(
+            refusal(r#"{"channel":"/meta/subscribe","subscription":[]}"#),
+            "403::subscription_invalid"
+        );
+        assert_eq!(refusal(r#"{"channel":"/meta/subscribe","subscription":3}"#), "403::subscription_invalid");
+    }
+
+    #[test]
+    fn an_array_subscription_keeps_its_good_part() {
+        let message = one(r#"{"channel":"/meta/subscribe","subscription":["/a/*","/b/*/c"]}"#);
+        let Body::Subscribe(subscription) = message.body else { panic!() };
+        assert_eq!(subscription.raw, &br#"["/a/*","/b/*/c"]"#[..]);
+        assert!(subscription.patterns[0].is_ok() && subscription.patterns[1].is_err());
+    }
+
+    #[test]
+    fn advice_is_taken_in_milliseconds_and_nonsense_ignored() {
+        let advice = |text| match one(text).body {
+            Body::Connect { timeout, interval } => (timeout, interval),
+            other => panic!("{other:?}"),
+        };
+        let (timeout, interval) =
+            advice(r#"{"channel":"/meta/connect","advice":{"timeout":0,"interval":1500}}"#);
+        assert_eq!((timeout, interval), (Some(Duration::ZERO), Some(Duration::from_millis(1500))));
+        assert_eq!(advice(r#"{"channel":"/meta/connect","advice":{"timeout":-5}}"#), (None, None));
+        assert_eq!(advice(r#"{"channel":"/meta/connect","advice":[1]}"#), (None, None));
+    }
+
+    #[test]
+    fn bounds_hold_before_anything_is_built() {
+        assert_eq!(parse_text("[{},{},{},{}]").unwrap_err(), ParseError::Batch);
+        assert_eq!(parse_text(r#"{"a":{},"b":{},"c":{},"d":{},"channel":"/a","data":0}"#).unwrap().len(), 1);
+        assert_eq!(parse_text(r#"[{"channel":"/a","data":[[[[[1]]]]]}]"#).unwrap_err(), ParseError::Depth);
+        assert!(parse_text(r#"[{"channel":"/a","data":"[[[[[[[[\"[["}]"#).is_ok());
+        assert!(matches!(parse_text("[1]"), Err(ParseError::Json(_))));
+        assert!(matches!(parse_text("{"), Err(ParseError::Json(_))));
+        assert_eq!(parse(&Bytes::from_static(b"[\"\xff\"]"), &LIMITS).unwrap_err(), ParseError::Utf8);
+        let deep = Bytes::from("[".repeat(1_000_000));
+        assert_eq!(parse(&deep, &LIMITS).unwrap_err(), ParseError::Depth);
+    }
+}

@@ -1,0 +1,190 @@
+//! Replies, written straight to JSON. Nothing beside the fields of the protocol (some clients end on unknown ones).
+
+use std::time::Duration;
+
+use super::{ConnectionType, Error, Message};
+
+/// What a client is to do next (Bayeux 1.0 §5). Always complete: some clients replace earlier advice as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// Whether and how to come back.
+    pub reconnect: Reconnect,
+    /// Pause between a connect's end and the next connect.
+    pub interval: Duration,
+    /// How long the gateway holds a connect; left out where it says nothing.
+    pub timeout: Option<Duration>,
+}
+
+/// `advice.reconnect` (R37).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconnect {
+    /// Connect again with the same session.
+    Retry,
+    /// The session is gone: handshake. Only ever on an unsuccessful connect.
+    Handshake,
+    /// Do not come back.
+    None,
+}
+
+/// A reply under construction: `channel`, `id` and `subscription` as they came, then what it has to say.
+#[derive(Debug)]
+pub struct Reply {
+    json: Vec<u8>,
+}
+
+/// Writes `text` as a JSON string.
+fn put_string(json: &mut Vec<u8>, text: &str) {
+    // Writing a str to a Vec cannot fail.
+    let _ = serde_json::to_writer(json, text);
+}
+
+impl Reply {
+    /// A good reply to `message`.
+    pub fn ok(message: &Message) -> Self {
+        Self::begin(message, true)
+    }
+
+    /// A refusal of `message`.
+    pub fn failed(message: &Message, error: &Error) -> Self {
+        let mut reply = Self::begin(message, false);
+        reply.json.extend_from_slice(br#","error":"#);
+        put_string(&mut reply.json, &error.to_string());
+        reply
+    }
+
+    /// The outcome of `message`.
+    pub fn of(message: &Message, result: Result<(), &Error>) -> Self {
+        match result {
+            Ok(()) => Self::ok(message),
+            Err(error) => Self::failed(message, error),
+        }
+    }
+
+    fn begin(message: &Message, successful: bool) -> Self {
+        let mut json = Vec::with_capacity(160);
+        json.push(b'{');
+        if !message.channel.is_empty() {
+            json.extend_from_slice(br#""channel":"#);
+            put_string(&mut json, &message.channel);
+            json.push(b',');
+        }
+        if let Some(id) = &message.id {
+            json.extend_from_slice(br#""id":"#);
+            json.extend_from_slice(id);
+            json.push(b',');
+        }
+        json.extend_from_slice(if successful { br#""successful":true"# } else { br#""successful":false"# });
+        if let super::Body::Subscribe(subscription) | super::Body::Unsubscribe(subscription) = &message.body {
+            json.extend_from_slice(br#","subscription":"#);
+            json.extend_from_slice(&subscription.raw);
+        }
+        Self { json }
+    }
+
+    /// Adds advice.
+    #[must_use]
+    pub fn advice(mut self, advice: Advice) -> Self {
+        let reconnect = match advice.reconnect {
+            Reconnect::Retry => "retry",
+            Reconnect::Handshake => "handshake",
+            Reconnect::None => "none",
+        };
+        let mut text = format!(r#","advice":{{"reconnect":"{reconnect}""#);
+        if advice.reconnect != Reconnect::None {
+            text.push_str(&format!(r#","interval":{}"#, advice.interval.as_millis()));
+        }
+        if let Some(timeout) = advice.timeout {
+            text.push_str(&format!(r#","timeout":{}"#, timeout.as_millis()));
+        }
+        text.push('}');
+        self.json.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    /// Adds what a good handshake reply must have (R49): version, connection types, and the session.
+    #[must_use]
+    pub fn session(mut self, client_id: &str, types: &[ConnectionType]) -> Self {
+        self = self.versions(types);
+        self.json.extend_from_slice(br#","clientId":"#);
+        put_string(&mut self.json, client_id);
+        self
+    }
+
+    /// Adds version and connection types, which a failed handshake reply may have too (R51).
+    #[must_use]
+    pub fn versions(mut self, types: &[ConnectionType]) -> Self {
+        self.json
+            .extend_from_slice(br#","version":"1.0","minimumVersion":"1.0","supportedConnectionTypes":["#);
+        for (n, kind) in types.iter().enumerate() {
+            if n > 0 {
+                self.json.push(b',');
+            }
+            put_string(&mut self.json, kind.name());
+        }
+        self.json.push(b']');
+        self
+    }
+
+    /// The finished JSON object.
+    pub fn finish(mut self) -> bytes::Bytes {
+        self.json.push(b'}');
+        self.json.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bayeux::{Limits, parse};
+    use bytes::Bytes;
+
+    fn message(text: &'static str) -> Message {
+        let limits = Limits { batch: 9, depth: 9, channel: 99 };
+        parse(&Bytes::from_static(text.as_bytes()), &limits).unwrap().remove(0)
+    }
+
+    #[test]
+    fn ids_and_subscriptions_are_echoed_verbatim() {
+        let asked = message(r#"{"channel":"/meta/subscribe","id":"a\u0041","subscription":["/x", "/y"]}"#);
+        let reply = Reply::failed(&asked, &Error::unknown_channel("/x")).finish();
+        assert_eq!(
+            reply,
+            r#"{"channel":"/meta/subscribe","id":"a\u0041","successful":false,"subscription":["/x", "/y"],"error":"404:/x:unknown_channel"}"#
+        );
+        let asked = message(r#"{"channel":"/x","id":13,"data":{}}"#);
+        assert_eq!(Reply::ok(&asked).finish(), r#"{"channel":"/x","id":13,"successful":true}"#);
+    }
+
+    #[test]
+    fn advice_is_complete() {
+        let asked = message(r#"{"channel":"/meta/connect"}"#);
+        let advice = Advice {
+            reconnect: Reconnect::Retry,
+            interval: Duration::ZERO,
+            timeout: Some(Duration::from_secs(30)),
+        };
+        assert_eq!(
+            Reply::ok(&asked).advice(advice).finish(),
+            r#"{"channel":"/meta/connect","successful":true,"advice":{"reconnect":"retry","interval":0,"timeout":30000}}"#
+        );
+    }
+
+    #[test]
+    fn a_handshake_reply_has_all_that_clients_need() {
+        let asked = message(r#"{"channel":"/meta/handshake","id":"1"}"#);
+        let types = [ConnectionType::WebSocket, ConnectionType::LongPolling];
+        assert_eq!(
+            Reply::ok(&asked).session("abc", &types).finish(),
+            r#"{"channel":"/meta/handshake","id":"1","successful":true,"version":"1.0","minimumVersion":"1.0","supportedConnectionTypes":["websocket","long-polling"],"clientId":"abc"}"#
+        );
+    }
+
+    #[test]
+    fn hostile_names_stay_inside_their_strings() {
+        let asked = message(r#"{"channel":"/a\"<b>","data":1}"#);
+        assert_eq!(
+            Reply::failed(&asked, &Error::CHANNEL_INVALID).finish(),
+            r#"{"channel":"/a\"<b>","successful":false,"error":"405::channel_invalid"}"#
+        );
+    }
+}
