@@ -1,1 +1,6 @@
 //! Gateway.
+
+#[cfg(feature = "dev")]
+pub mod demo;
+#[cfg(feature = "dev")]
+pub mod sample;
