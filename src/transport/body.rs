@@ -1,0 +1,242 @@
+//! Reading a request's body: bounded in bytes and time, JSON or form.
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::StatusCode;
+use hyper::body::Body;
+
+/// How much of a body is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most bytes (setting `limits.body`).
+    pub bytes: usize,
+    /// Longest time from the end of the header (setting `limits.body_timeout`).
+    pub time: Duration,
+}
+
+/// Why a body was not read. `Display` is the text for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Longer than the limit: status 413.
+    #[error("the body is longer than {0} bytes (limits.body)")]
+    TooLarge(usize),
+    /// It took too long to come: status 408.
+    #[error("the body did not come in time (limits.body_timeout)")]
+    TimedOut,
+    /// The connection broke or the encoding is wrong: status 400.
+    #[error("the body could not be read")]
+    Broken,
+    /// It is nothing that carries Bayeux messages: status 400.
+    #[error("{0}")]
+    NotBayeux(&'static str),
+}
+
+/// The JSON texts of a body, each an array or an object.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The body is the text.
+    Json(Bytes),
+    /// The values of a form's `message` fields, in order: together they make one batch.
+    Form(Vec<Bytes>),
+}
+
+// === impl Unreadable ===
+
+impl Unreadable {
+    /// The status that tells it.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::Broken | Self::NotBayeux(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+// === impl Content ===
+
+impl Content {
+    /// What a body is, by its looks: clients declare JSON, forms, plain text or nothing whatever they send (clients.md
+    /// rule 13, bayeux.md R66, R67).
+    pub fn of(body: Bytes) -> Result<Self, Unreadable> {
+        if std::str::from_utf8(&body).is_err() {
+            return Err(Unreadable::NotBayeux("the body is not UTF-8"));
+        }
+        match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            None => Err(Unreadable::NotBayeux("the body is empty; send a JSON array of Bayeux messages")),
+            Some(b'[' | b'{') => Ok(Self::Json(body)),
+            Some(_) => {
+                let messages: Vec<Bytes> = body
+                    .split(|byte| *byte == b'&')
+                    .filter_map(|field| field.trim_ascii().strip_prefix(b"message="))
+                    .map(decode)
+                    .collect();
+                if messages.is_empty() {
+                    return Err(Unreadable::NotBayeux(
+                        "the body is neither a JSON array or object nor a form with message=…",
+                    ));
+                }
+                Ok(Self::Form(messages))
+            }
+        }
+    }
+}
+
+/// Reads a body to its end.
+pub async fn read<B>(body: B, limits: Limits) -> Result<Bytes, Unreadable>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if body.size_hint().lower() > limits.bytes as u64 {
+        return Err(Unreadable::TooLarge(limits.bytes));
+    }
+    match tokio::time::timeout(limits.time, collect(body, limits.bytes)).await {
+        Ok(read) => read,
+        Err(_) => Err(Unreadable::TimedOut),
+    }
+}
+
+/// Most bodies come in one piece, which is then not copied.
+async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, Unreadable>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unreadable::Broken)?.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > limit {
+            return Err(Unreadable::TooLarge(limit));
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            rest.extend_from_slice(&data);
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let mut whole = first.chain(rest);
+    Ok(whole.copy_to_bytes(whole.remaining()))
+}
+
+/// Decodes `application/x-www-form-urlencoded`; an escape that is none stands for itself.
+fn decode(field: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = tail;
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                match tail.split_first_chunk::<2>().and_then(|(digits, tail)| Some((hex(*digits)?, tail))) {
+                    Some((decoded, tail)) => {
+                        rest = tail;
+                        decoded
+                    }
+                    None => b'%',
+                }
+            }
+            other => *other,
+        });
+    }
+    out.into()
+}
+
+fn hex([high, low]: [u8; 2]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use http_body_util::Full;
+    use hyper::body::Frame;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { bytes: 10, time: Duration::from_mins(1) };
+
+    /// A body that comes in parts, and then ends or not.
+    struct Parts {
+        parts: VecDeque<&'static str>,
+        ends: bool,
+    }
+
+    impl Body for Parts {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            match self.parts.pop_front() {
+                Some(part) => Poll::Ready(Some(Ok(Frame::data(part.into())))),
+                None if self.ends => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    fn parts(parts: &[&'static str]) -> Parts {
+        Parts { parts: parts.iter().copied().collect(), ends: true }
+    }
+
+    #[test]
+    fn looks_decide() {
+        let json =
+            |text: &'static str| assert_eq!(Content::of(text.into()).unwrap(), Content::Json(text.into()));
+        json("[]");
+        json(" \r\n{\"a\":1}");
+        let form = |text: &'static str, expected: &[&'static str]| {
+            let expected = expected.iter().map(|text| Bytes::from_static(text.as_bytes())).collect();
+            assert_eq!(Content::of(text.into()).unwrap(), Content::Form(expected));
+        };
+        form("message=%5B%7B%22id%22%3A%221+2%2B%22%7D%5D", &[r#"[{"id":"1 2+"}]"#]);
+        form("jsonp=x&message={}&message=[%c3%A9]&y", &["{}", "[é]"]);
+        form("message=", &[""]);
+        form("message=100%&message=%4", &["100%", "%4"]);
+        for text in ["", "  \n", "hello", "messages=[]", "\"x\"", "1"] {
+            assert_eq!(Content::of(text.into()).unwrap_err().status(), 400, "{text}");
+        }
+        assert_eq!(Content::of(Bytes::from_static(b"[\"\xFF\"]")).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn bodies_are_bounded() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            assert_eq!(read(parts(&["01234", "56", "789"]), LIMITS).await.unwrap(), "0123456789");
+            assert_eq!(read(parts(&[]), LIMITS).await.unwrap(), "");
+            assert_eq!(read(parts(&["01234", "567890"]), LIMITS).await.unwrap_err().status(), 413);
+            let announced = Full::new(Bytes::from_static(b"0123456789a"));
+            assert_eq!(read(announced, LIMITS).await.unwrap_err(), Unreadable::TooLarge(10));
+            let stuck = Parts { ends: false, ..parts(&["01"]) };
+            let short = Limits { time: Duration::from_millis(1), ..LIMITS };
+            assert_eq!(read(stuck, short).await.unwrap_err().status(), 408);
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn a_form_carries_any_text(texts in proptest::collection::vec("[\\PC]{0,30}", 1..4)) {
+            let mut body = Vec::new();
+            for text in &texts {
+                body.extend_from_slice(if body.is_empty() { b"message=" } else { b"&message=" });
+                body.extend(text.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()));
+            }
+            let expected = texts.into_iter().map(Bytes::from).collect();
+            prop_assert_eq!(Content::of(body.into()).unwrap(), Content::Form(expected));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The cookie that names a browser, `BAYEUX_BROWSER` (bayeux.md §1.9).
+//!
+//! It tells which sessions are of one browser. It is no credential: a session is its clientId.
+
+use std::fmt::Write as _;
+
+use hyper::header::{self, HeaderMap, HeaderValue};
+
+const NAME: &str = "BAYEUX_BROWSER";
+/// Longest value that is adopted from a client.
+const MAX_VALUE: usize = 128;
+
+/// How the cookie is set (settings `bayeux.cookie`).
+#[derive(Clone, Debug, Default)]
+pub struct Attributes {
+    /// Sent over TLS only.
+    pub secure: bool,
+    /// When other sites' pages send it.
+    pub same_site: Option<SameSite>,
+    /// Kept apart for each site that embeds the page (CHIPS).
+    pub partitioned: bool,
+    /// The domain it is for; none is this host alone.
+    pub domain: Option<String>,
+    /// How many seconds the browser keeps it; none is as long as it runs.
+    pub max_age: Option<u64>,
+}
+
+/// The cookie's `SameSite`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// Only for pages of the same site.
+    Strict,
+    /// Also when a link leads here.
+    Lax,
+    /// Always; browsers ask for `secure` with it.
+    None,
+}
+
+/// Makes `Set-Cookie` headers; the attributes are written out once.
+#[derive(Clone, Debug)]
+pub struct BrowserCookie {
+    suffix: String,
+}
+
+/// The value of the browser cookie in a request; none if there is none or it is not well formed (then it counts as absent,
+/// and the browser gets a new one).
+pub fn browser(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(name, _)| name.trim() == NAME)
+        .map(|(_, value)| unquote(value.trim()))
+        .filter(|value| is_well_formed(value))
+}
+
+/// Whether a cookie's value may be adopted: 1 to 128 of letters, digits, `-`, `_`, `.` and `~`.
+fn is_well_formed(value: &str) -> bool {
+    (1..=MAX_VALUE).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte))
+}
+
+fn unquote(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+}
+
+// === impl BrowserCookie ===
+
+impl BrowserCookie {
+    /// A cookie with these attributes, for every path and out of reach of scripts.
+    pub fn new(attributes: &Attributes) -> Self {
+        let mut suffix = String::from("; Path=/; HttpOnly");
+        if let Some(domain) = &attributes.domain {
+            suffix += "; Domain=";
+            suffix += domain;
+        }
+        if let Some(max_age) = attributes.max_age {
+            let _ = write!(suffix, "; Max-Age={max_age}");
+        }
+        if attributes.secure {
+            suffix += "; Secure";
+        }
+        suffix += match attributes.same_site {
+            Some(SameSite::Strict) => "; SameSite=Strict",
+            Some(SameSite::Lax) => "; SameSite=Lax",
+            Some(SameSite::None) => "; SameSite=None",
+            None => "",
+        };
+        if attributes.partitioned {
+            suffix += "; Partitioned";
+        }
+        Self { suffix }
+    }
+
+    /// The header that gives a browser the name `value`; none if value or attributes are not legal in a header.
+    pub fn header(&self, value: &str) -> Option<HeaderValue> {
+        HeaderValue::try_from(format!("{NAME}={value}{}", self.suffix)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(lines: &[&'static str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append("cookie", HeaderValue::from_static(line));
+        }
+        browser(&headers).map(str::to_owned)
+    }
+
+    #[test]
+    fn the_browser_is_found_among_others() {
+        for lines in [
+            &["BAYEUX_BROWSER=abc.1-2_3~"][..],
+            &["a=b; BAYEUX_BROWSER=abc.1-2_3~ ; c"],
+            &["x", "", "=;;a=\"b;c", "BAYEUX_BROWSER=\"abc.1-2_3~\"; BAYEUX_BROWSER=other"],
+        ] {
+            assert_eq!(found(lines).as_deref(), Some("abc.1-2_3~"), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_absent() {
+        let long: &'static str = Box::leak(format!("BAYEUX_BROWSER={}", "x".repeat(129)).into_boxed_str());
+        for line in [
+            "",
+            "BAYEUX_BROWSER",
+            "BAYEUX_BROWSER=",
+            "BAYEUX_BROWSER=a b",
+            "bayeux_browser=a",
+            "BAYEUX_BROWSER=<s>",
+            long,
+        ] {
+            assert_eq!(found(&[line]), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_written() {
+        let plain = BrowserCookie::new(&Attributes::default());
+        assert_eq!(plain.header("v").unwrap(), "BAYEUX_BROWSER=v; Path=/; HttpOnly");
+        let full = BrowserCookie::new(&Attributes {
+            secure: true,
+            same_site: Some(SameSite::None),
+            partitioned: true,
+            domain: Some("example.com".into()),
+            max_age: Some(60),
+        });
+        let expected = "BAYEUX_BROWSER=v; Path=/; HttpOnly; Domain=example.com; Max-Age=60; Secure; SameSite=None; Partitioned";
+        assert_eq!(full.header("v").unwrap(), expected);
+        assert_eq!(full.header("a\nb"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read(line in "[ -~]{0,80}") {
+            let mut headers = HeaderMap::new();
+            headers.append("cookie", HeaderValue::try_from(line).unwrap());
+            prop_assert!(browser(&headers).is_none_or(is_well_formed));
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Which web pages may speak to Halley: the Origin policy and CORS.
+//!
+//! Browsers name the page's origin in every cross-origin request and in every WebSocket upgrade. CORS alone does not
+//! protect a WebSocket nor a simple POST, so an origin that is not allowed is refused, on every transport. Requests
+//! without an origin do not come from another site's page and pass.
+
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+const DEFAULT_HEADERS: HeaderValue =
+    HeaderValue::from_static("content-type, x-requested-with, pragma, authorization, accept");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
+const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
+const TRUE: HeaderValue = HeaderValue::from_static("true");
+
+/// The origins allowed besides the server's own.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    any: bool,
+    allowed: Vec<Pattern>,
+}
+
+/// `https://app.example.com`, `https://*.example.com:8443`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pattern {
+    scheme: Box<str>,
+    /// The host; of a wildcard the suffix, beginning with a dot.
+    host: Box<str>,
+    wildcard: bool,
+    port: Option<u16>,
+}
+
+/// An origin taken apart.
+struct Origin<'a> {
+    scheme: &'a str,
+    host: &'a str,
+    port: Option<u16>,
+}
+
+/// What the policy says of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No origin: not a cross-origin request of a browser.
+    Absent,
+    /// Allowed; the origin, to be echoed.
+    Allowed(HeaderValue),
+    /// Not allowed: status 403.
+    Refused,
+}
+
+/// A setting that is no origin. `Display` says what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an origin: write https://app.example.com, https://*.example.com or *")]
+pub struct BadOrigin(pub String);
+
+// === impl Origins ===
+
+impl Origins {
+    /// The policy for the setting `origins`.
+    pub fn parse<S: AsRef<str>>(list: &[S]) -> Result<Self, BadOrigin> {
+        let mut origins = Self::default();
+        for entry in list.iter().map(AsRef::as_ref) {
+            if entry == "*" {
+                origins.any = true;
+            } else {
+                origins.allowed.push(Pattern::parse(entry).ok_or_else(|| BadOrigin(entry.to_owned()))?);
+            }
+        }
+        Ok(origins)
+    }
+
+    /// What to do with a request of these headers, received over TLS if `secure`.
+    ///
+    /// Same origin is what agrees with `Host`. A page from `https` counts as same also where Halley itself was reached in
+    /// plain: something in front of it speaks TLS.
+    pub fn check(&self, headers: &HeaderMap, secure: bool) -> Verdict {
+        let mut values = headers.get_all(header::ORIGIN).iter();
+        let Some(value) = values.next() else { return Verdict::Absent };
+        if values.next().is_some() {
+            return Verdict::Refused;
+        }
+        let allowed = self.any
+            || value.to_str().ok().and_then(Origin::parse).is_some_and(|origin| {
+                origin.is_same(headers, secure) || self.allowed.iter().any(|pattern| pattern.matches(&origin))
+            });
+        if allowed { Verdict::Allowed(value.clone()) } else { Verdict::Refused }
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// Lets the page read the response (clients.md rule 23).
+    pub fn allow(&self, response: &mut HeaderMap) {
+        let Self::Allowed(origin) = self else { return };
+        response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        response.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);
+        response.append(header::VARY, HeaderValue::from_static("origin"));
+    }
+
+    /// Answers a preflight: whatever headers an allowed page asks for it may send.
+    pub fn allow_preflight(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        self.allow(response);
+        if matches!(self, Self::Allowed(_)) {
+            let asked = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+            for (name, value) in [
+                (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+                (header::ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or(DEFAULT_HEADERS)),
+                (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE),
+            ] {
+                response.insert::<HeaderName>(name, value);
+            }
+        }
+    }
+}
+
+// === impl Pattern ===
+
+impl Pattern {
+    fn parse(text: &str) -> Option<Self> {
+        let origin = Origin::parse(text.strip_suffix('/').unwrap_or(text))?;
+        let (host, wildcard) = match origin.host.strip_prefix('*') {
+            Some(suffix) => (suffix, true),
+            None => (origin.host, false),
+        };
+        let proper = !host.contains('*') && (!wildcard || (host.len() > 1 && host.starts_with('.')));
+        proper.then(|| Self {
+            scheme: origin.scheme.to_ascii_lowercase().into(),
+            host: host.to_ascii_lowercase().into(),
+            wildcard,
+            port: origin.port,
+        })
+    }
+
+    fn matches(&self, origin: &Origin<'_>) -> bool {
+        let host = if self.wildcard {
+            // At least one character before the suffix: `*.example.com` is not `.example.com`.
+            match origin.host.len().checked_sub(self.host.len()) {
+                Some(at) if at > 0 => origin.host.get(at..),
+                _ => None,
+            }
+        } else {
+            Some(origin.host)
+        };
+        host.is_some_and(|host| host.eq_ignore_ascii_case(&self.host))
+            && origin.scheme.eq_ignore_ascii_case(&self.scheme)
+            && origin.port() == self.port.or_else(|| default_port(&self.scheme))
+    }
+}
+
+// === impl Origin ===
+
+impl<'a> Origin<'a> {
+    /// `scheme "://" host [ ":" port ]` (RFC 6454 §6.2); `null` is none.
+    fn parse(text: &'a str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        let (host, port) = split_port(authority)?;
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-._*[]:".contains(c);
+        let scheme_legal = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let proper = !scheme.is_empty() && scheme.chars().all(scheme_legal) && host.chars().all(legal);
+        proper.then_some(Self { scheme, host, port })
+    }
+
+    fn port(&self) -> Option<u16> {
+        self.port.or_else(|| default_port(self.scheme))
+    }
+
+    fn is_same(&self, headers: &HeaderMap, secure: bool) -> bool {
+        let scheme = self.scheme.eq_ignore_ascii_case("https")
+            || (!secure && self.scheme.eq_ignore_ascii_case("http"));
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).and_then(split_port);
+        scheme
+            && host.is_some_and(|(host, port)| {
+                host.eq_ignore_ascii_case(self.host)
+                    && port.or_else(|| default_port(self.scheme)) == self.port()
+            })
+    }
+}
+
+/// Host and port of `host[:port]`; an IPv6 address stands in brackets.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let bracket = authority.rfind(']').map_or(0, |at| at + 1);
+    let colon = authority.get(bracket..)?.find(':').map(|at| bracket + at);
+    let (host, port) = match colon {
+        Some(at) => (authority.get(..at)?, Some(authority.get(at + 1..)?.parse().ok()?)),
+        None => (authority, None),
+    };
+    (!host.is_empty()).then_some((host, port))
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        _ if scheme.eq_ignore_ascii_case("http") => Some(80),
+        _ if scheme.eq_ignore_ascii_case("https") => Some(443),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(origins: &[&str], origin: &'static str, host: &'static str, secure: bool) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert("origin", HeaderValue::from_static(origin));
+        headers.insert("host", HeaderValue::from_static(host));
+        match Origins::parse(origins).unwrap().check(&headers, secure) {
+            Verdict::Allowed(echo) => echo == origin,
+            Verdict::Refused => false,
+            Verdict::Absent => panic!("there is an origin"),
+        }
+    }
+
+    #[test]
+    fn the_same_origin_is_always_allowed() {
+        assert!(verdict(&[], "http://localhost:8080", "localhost:8080", false));
+        assert!(verdict(&[], "http://app.example.com", "App.example.com:80", false));
+        assert!(verdict(&[], "http://[::1]:8080", "[::1]:8080", false));
+        assert!(verdict(&[], "https://app.example.com", "app.example.com", true));
+        assert!(verdict(&[], "https://app.example.com", "app.example.com", false), "TLS ends before us");
+        assert!(
+            !verdict(&[], "http://app.example.com", "app.example.com", true),
+            "a plain page, a secure server"
+        );
+        assert!(!verdict(&[], "http://app.example.com:81", "app.example.com", false));
+        assert!(!verdict(&[], "http://evil.com", "app.example.com", false));
+        assert!(!verdict(&[], "null", "app.example.com", false));
+    }
+
+    #[test]
+    fn listed_origins() {
+        let list = ["https://app.example.com", "https://*.example.org", "http://dev.local:3000/"];
+        for origin in [
+            "https://app.example.com",
+            "https://APP.example.com:443",
+            "https://a.example.org",
+            "https://a.b.example.org",
+            "http://dev.local:3000",
+        ] {
+            assert!(verdict(&list, origin, "push", false), "{origin}");
+        }
+        for origin in [
+            "http://app.example.com",
+            "https://app.example.com:8443",
+            "https://app.example.com.evil.com",
+            "https://example.org",
+            "https://.example.org",
+            "https://evilexample.org",
+            "http://dev.local",
+            "https://a b.example.org",
+            "file://",
+            "null",
+            "",
+        ] {
+            assert!(!verdict(&list, origin, "push", false), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_star_allows_all() {
+        assert!(verdict(&["*"], "https://anything.example", "push", false));
+        assert!(verdict(&["*"], "null", "push", false));
+    }
+
+    #[test]
+    fn bad_settings_are_named() {
+        for bad in
+            ["app.example.com", "https://", "https://*", "https://*.", "https://a.*.com", "https://a/b", "*."]
+        {
+            assert_eq!(Origins::parse(&[bad]).unwrap_err(), BadOrigin(bad.to_owned()));
+        }
+    }
+
+    #[test]
+    fn two_origins_are_refused_and_none_passes() {
+        let mut headers = HeaderMap::new();
+        let origins = Origins::parse(&["*"]).unwrap();
+        assert_eq!(origins.check(&headers, false), Verdict::Absent);
+        headers.append("origin", HeaderValue::from_static("http://a"));
+        headers.append("origin", HeaderValue::from_static("http://b"));
+        assert_eq!(origins.check(&headers, false), Verdict::Refused);
+    }
+
+    #[test]
+    fn preflight_grants_what_is_asked() {
+        let mut request = HeaderMap::new();
+        let origin = Verdict::Allowed(HeaderValue::from_static("http://a"));
+        let mut response = HeaderMap::new();
+        origin.allow_preflight(&request, &mut response);
+        assert_eq!(response["access-control-allow-origin"], "http://a");
+        assert_eq!(response["access-control-allow-credentials"], "true");
+        assert_eq!(response["access-control-allow-headers"], DEFAULT_HEADERS);
+        assert_eq!(response["vary"], "origin");
+        request.insert("access-control-request-headers", HeaderValue::from_static("content-type,x-token"));
+        origin.allow_preflight(&request, &mut response);
+        assert_eq!(response["access-control-allow-headers"], "content-type,x-token");
+
+        let mut refused = HeaderMap::new();
+        Verdict::Refused.allow_preflight(&request, &mut refused);
+        assert!(refused.is_empty());
+    }
+}

@@ -1,0 +1,113 @@
+//! The upgrade request of a WebSocket (RFC 6455 §4.2).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Version};
+use sha1::{Digest, Sha1};
+
+/// Appended to the client's key (RFC 6455 §1.3).
+const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Why a request to upgrade is refused. `Display` is the text for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The version asked for is not 13: status 426.
+    #[error("only WebSocket version 13 is spoken here")]
+    Version,
+    /// The request is not a valid upgrade: status 400.
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+/// Whether the request asks for a WebSocket, well or badly.
+pub fn is_upgrade(headers: &HeaderMap) -> bool {
+    has_token(headers, &header::UPGRADE, "websocket")
+}
+
+/// Checks a request to upgrade; the value of `Sec-WebSocket-Accept` for the answer.
+///
+/// Subprotocols and extensions offered are passed over: none is answered.
+pub fn accept(method: &Method, version: Version, headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+    if method != Method::GET || version < Version::HTTP_11 {
+        return Err(Refusal::Invalid("a WebSocket opens with GET and HTTP/1.1"));
+    }
+    if !has_token(headers, &header::CONNECTION, "upgrade") {
+        return Err(Refusal::Invalid(
+            "the header Connection: upgrade is missing; a proxy before this server may have dropped it",
+        ));
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(Refusal::Version);
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(Refusal::Invalid("no Sec-WebSocket-Key"))?;
+    if !STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16) {
+        return Err(Refusal::Invalid("Sec-WebSocket-Key is not 16 bytes in base64"));
+    }
+    let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    HeaderValue::try_from(STANDARD.encode(digest))
+        .map_err(|_| Refusal::Invalid("no answer to Sec-WebSocket-Key"))
+}
+
+/// Whether a comma-separated header, perhaps repeated, has `token`, whatever its case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|word| word.trim().eq_ignore_ascii_case(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    fn request() -> HeaderMap {
+        headers(&[
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "WebSocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-protocol", "cometd"),
+            ("sec-websocket-extensions", "permessage-deflate"),
+        ])
+    }
+
+    fn check(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+        accept(&Method::GET, Version::HTTP_11, headers)
+    }
+
+    #[test]
+    fn the_example_of_the_rfc() {
+        assert!(is_upgrade(&request()));
+        assert_eq!(check(&request()).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let mut other = request();
+        other.insert("sec-websocket-version", HeaderValue::from_static("8"));
+        assert_eq!(check(&other), Err(Refusal::Version));
+        for (name, value) in [
+            ("connection", "close"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ"),
+            ("sec-websocket-key", "AAAA"),
+        ] {
+            let mut other = request();
+            other.insert(name, HeaderValue::from_static(value));
+            assert!(matches!(check(&other), Err(Refusal::Invalid(_))), "{name}: {value}");
+        }
+        assert!(matches!(accept(&Method::POST, Version::HTTP_11, &request()), Err(Refusal::Invalid(_))));
+        assert!(matches!(accept(&Method::GET, Version::HTTP_10, &request()), Err(Refusal::Invalid(_))));
+        assert!(!is_upgrade(&headers(&[("upgrade", "h2c")])));
+    }
+}
