@@ -4,10 +4,12 @@ mod positions;
 mod raw;
 mod record;
 mod rendering;
+mod seam;
 mod span;
 
 pub use positions::Positions;
 pub use raw::RawRecord;
 pub use record::{Body, Record, Render, Source};
 pub use rendering::{Rendering, text_frame};
+pub use seam::{Admit, Seam};
 pub use span::{Batch, Span, Topic};

@@ -1,0 +1,349 @@
+//! `/meta/handshake`, `/meta/connect`, `/meta/disconnect`, and the life of sessions.
+
+use std::time::{Duration, Instant};
+
+use super::client_id::{self, ENTROPY};
+use super::request::{Exchange, Flow};
+use super::session::{Held, Session};
+use super::timers::Due;
+use super::{Key, Output, Shard, SocketKey, Via};
+use crate::bayeux::{Advice, Body, Error, Message, Reconnect, Reply};
+
+/// How long a client has to close its WebSocket after a disconnect, before the gateway does.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+/// Peers whose failed connects are counted.
+const PACED_PEERS: usize = 4096;
+
+/// Sessions that were ended for being slow, remembered to tell their clients.
+const EVICTED: usize = 256;
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client said so.
+    Disconnect,
+    /// No connect came in time.
+    Expired,
+    /// Its queue was full.
+    Slow,
+}
+
+impl Shard {
+    pub(super) fn handshake(
+        &mut self,
+        key: Key<Exchange>,
+        slot: usize,
+        message: &Message,
+        now: Instant,
+    ) -> Flow {
+        let Body::Handshake { types } = &message.body else { return Flow::Next };
+        // A client that names no types is taken to speak the one it is using.
+        let common =
+            types.as_ref().is_none_or(|types| types.iter().any(|it| self.settings.types.contains(it)));
+        let refusal = if self.draining.is_some() {
+            // No advice: clients come back by themselves, and find another node.
+            Some(Reply::failed(message, &Error::DRAINING))
+        } else if !common {
+            let advice = Advice { reconnect: Reconnect::None, interval: Duration::ZERO, timeout: None };
+            let reply = Reply::failed(message, &Error::NO_COMMON_TYPE);
+            Some(reply.versions(&self.settings.types).advice(advice))
+        } else {
+            None
+        };
+        if let Some(reply) = refusal {
+            self.stats.handshakes_refused += 1;
+            self.settle(key, slot, reply.finish());
+            return Flow::Next;
+        }
+        let Some(exchange) = self.exchanges.get(key) else { return Flow::Next };
+        let (via, mut browser) = (exchange.via, exchange.browser.clone());
+        if browser.is_none() && matches!(via, Via::Http(_)) {
+            browser = Some(self.random_id());
+            if let Some(exchange) = self.exchanges.get_mut(key) {
+                exchange.set_browser.clone_from(&browser);
+            }
+        }
+        let client_id = self.random_id();
+        let expires = now + self.settings.interval + self.settings.max_interval;
+        let session = self.sessions.insert(Session::new(client_id.clone(), browser, expires));
+        self.client_ids.insert(client_id.clone(), session);
+        self.stats.handshakes += 1;
+        self.schedule(session, expires);
+        if let Via::Socket(socket) = via {
+            self.attach(session, socket);
+        }
+        let reply = Reply::ok(message).session(&client_id, &self.settings.types).advice(self.retry());
+        self.settle(key, slot, reply.finish());
+        Flow::Next
+    }
+
+    fn random_id(&mut self) -> Box<str> {
+        let mut random = [0; ENTROPY];
+        (self.entropy)(&mut random);
+        client_id::make(self.settings.shard, random)
+    }
+
+    pub(super) fn retry(&self) -> Advice {
+        Advice {
+            reconnect: Reconnect::Retry,
+            interval: self.draining.unwrap_or(self.settings.interval),
+            timeout: Some(self.settings.timeout),
+        }
+    }
+
+    pub(super) fn connect(
+        &mut self,
+        key: Key<Exchange>,
+        slot: usize,
+        message: Message,
+        timeout: Option<Duration>,
+        interval: Option<Duration>,
+        now: Instant,
+    ) -> Flow {
+        let Some(session_key) = self.session_of(key, &message, now) else {
+            return self.connect_unknown(key, slot, &message, now);
+        };
+        self.release_held(session_key, now);
+        let Some(exchange) = self.exchanges.get_mut(key) else { return Flow::Next };
+        let (via, alone) = (exchange.via, exchange.alone);
+        match via {
+            Via::Socket(socket) => self.attach(session_key, socket),
+            Via::Http(_) => {
+                exchange.events_of = Some(session_key);
+                self.detach(session_key);
+            }
+        }
+        let hold = timeout.map_or(self.settings.timeout, |timeout| timeout.min(self.settings.timeout));
+        let draining = self.draining.is_some();
+        let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Next };
+        session.interval = interval.unwrap_or(self.settings.interval);
+        let first = !std::mem::replace(&mut session.connected, true);
+        // Clients with old habits expect the first connect back at once, and companions of a connect without delay.
+        let at_once = first || !alone || draining || !session.queue.is_empty();
+        let hold = if at_once {
+            None
+        } else if hold.is_zero() {
+            session.pace.delay(now)
+        } else {
+            // A little less than advised: some clients time out at exactly that.
+            Some(hold - hold / 50)
+        };
+        let Some(hold) = hold else {
+            self.answer_connect(session_key, key, slot, &message, now);
+            return Flow::Next;
+        };
+        let http = match via {
+            Via::Http(http) => Some(http),
+            Via::Socket(_) => None,
+        };
+        let deadline = now + hold;
+        session.held = Some(Held { exchange: key, slot, message, deadline, http });
+        self.schedule(session_key, deadline);
+        Flow::Next
+    }
+
+    fn connect_unknown(&mut self, key: Key<Exchange>, slot: usize, message: &Message, now: Instant) -> Flow {
+        let slow = message.client_id.as_ref().is_some_and(|id| self.evicted.contains(id));
+        let error =
+            if slow { Error::about(402, "slow_consumer", "session_unknown") } else { Error::SESSION_UNKNOWN };
+        let advice = Advice { reconnect: Reconnect::Handshake, interval: Duration::ZERO, timeout: None };
+        let reply = Reply::failed(message, &error).advice(advice).finish();
+        self.stats.refused += 1;
+        let Some(peer) = self.exchanges.get(key).map(|exchange| exchange.peer) else { return Flow::Next };
+        if self.paces.len() > PACED_PEERS {
+            self.paces.retain(|_, pace| !pace.is_over(now));
+        }
+        match self.paces.entry(peer).or_default().delay(now) {
+            Some(delay) => self.schedule_due(now + delay, Due::Reply(key, slot, reply)),
+            None => self.settle(key, slot, reply),
+        }
+        Flow::Next
+    }
+
+    /// Settles a connect's reply, and lets the session live from now until the next connect is due.
+    pub(super) fn answer_connect(
+        &mut self,
+        session_key: Key<Session>,
+        key: Key<Exchange>,
+        slot: usize,
+        message: &Message,
+        now: Instant,
+    ) {
+        let reply = Reply::ok(message).advice(self.retry()).finish();
+        self.settle(key, slot, reply);
+        let away = self.draining.unwrap_or_default();
+        if let Some(session) = self.sessions.get_mut(session_key) {
+            session.expires = now + session.interval + self.settings.max_interval + away;
+            let expires = session.expires;
+            self.schedule(session_key, expires);
+        }
+    }
+
+    /// Answers the held connect, if there is one, with whatever waits for the session.
+    pub(super) fn wake(&mut self, session_key: Key<Session>, now: Instant) {
+        let Some(held) = self.sessions.get_mut(session_key).and_then(|session| session.held.take()) else {
+            return;
+        };
+        self.answer_connect(session_key, held.exchange, held.slot, &held.message, now);
+        self.complete_if_ready(held.exchange, now);
+    }
+
+    /// Answers a held connect that a newer one replaces; the events are the newer one's.
+    fn release_held(&mut self, session_key: Key<Session>, now: Instant) {
+        let held = self.sessions.get(session_key).and_then(|session| session.held.as_ref());
+        if let Some(exchange) = held.and_then(|held| self.exchanges.get_mut(held.exchange)) {
+            exchange.events_of = None;
+        }
+        self.wake(session_key, now);
+    }
+
+    /// The client of a held poll went away.
+    pub(super) fn drop_held(&mut self, http: super::HttpId, now: Instant) {
+        let Some(key) = self.https.get(&http) else { return };
+        let Some(session_key) = self.exchanges.get(*key).and_then(|exchange| exchange.events_of) else {
+            return;
+        };
+        let held = self.sessions.get(session_key).and_then(|session| session.held.as_ref());
+        if held.is_some_and(|held| held.http == Some(http)) {
+            self.wake(session_key, now);
+        }
+    }
+
+    /// Makes `socket` the one that the session's events go to.
+    pub(super) fn attach(&mut self, session_key: Key<Session>, socket_key: SocketKey) {
+        if self.sessions.get(session_key).is_some_and(|session| session.socket == Some(socket_key)) {
+            return;
+        }
+        self.detach(session_key);
+        // One session a socket: the one before goes on by polling, or on another socket.
+        if let Some(before) = self.sockets.get(socket_key).and_then(|socket| socket.session) {
+            self.detach(before);
+        }
+        let (Some(session), Some(socket)) =
+            (self.sessions.get_mut(session_key), self.sockets.get_mut(socket_key))
+        else {
+            return;
+        };
+        session.socket = Some(socket_key);
+        socket.session = Some(session_key);
+        for event in session.queue.drain(..) {
+            session.queued_bytes = session.queued_bytes.saturating_sub(event.plain().frame().len());
+            socket.outbox.event(event);
+        }
+        self.mark_dirty(socket_key);
+    }
+
+    /// Takes the session's events back from its socket.
+    pub(super) fn detach(&mut self, session_key: Key<Session>) {
+        let Some(socket_key) = self.sessions.get_mut(session_key).and_then(|it| it.socket.take()) else {
+            return;
+        };
+        if let Some(socket) = self.sockets.get_mut(socket_key) {
+            socket.session = None;
+            let events = socket.outbox.take_events();
+            self.put_back(session_key, events);
+        }
+    }
+
+    /// A socket is gone: its session waits for another, what was not written waits with it.
+    pub(super) fn socket_closed(&mut self, key: SocketKey, now: Instant) {
+        let Some(socket) = self.sockets.remove(key) else { return };
+        let unwritten = socket.outbox.into_unwritten();
+        if let Some(session_key) = socket.session {
+            if let Some(session) = self.sessions.get_mut(session_key) {
+                session.socket = None;
+            }
+            // Nobody can see the reply, but the session's time begins to run.
+            self.wake(session_key, now);
+            self.put_back(session_key, unwritten.events);
+        }
+        self.unanswered(unwritten.answers);
+    }
+
+    pub(super) fn disconnect(
+        &mut self,
+        key: Key<Exchange>,
+        slot: usize,
+        message: &Message,
+        now: Instant,
+    ) -> Flow {
+        let Some(session_key) = self.session_of(key, message, now) else {
+            return self.refuse(key, slot, message, &Error::SESSION_UNKNOWN);
+        };
+        self.end_session(session_key, End::Disconnect, now);
+        self.settle(key, slot, Reply::ok(message).finish());
+        if let Some(Via::Socket(socket)) = self.exchanges.get(key).map(|exchange| exchange.via) {
+            self.outputs.push_back(Output::Close {
+                socket,
+                code: 1000,
+                reason: "disconnect",
+                grace: CLOSE_GRACE,
+            });
+        }
+        Flow::Next
+    }
+
+    /// Ends a session: answers what it waits for, and forgets it.
+    pub(super) fn end_session(&mut self, key: Key<Session>, end: End, now: Instant) {
+        let Some(mut session) = self.sessions.remove(key) else { return };
+        self.client_ids.remove(&session.client_id);
+        if let Some(held) = session.held.take() {
+            let reply = if end == End::Disconnect {
+                let advice = Advice { reconnect: Reconnect::None, interval: Duration::ZERO, timeout: None };
+                Reply::ok(&held.message).advice(advice)
+            } else {
+                let advice =
+                    Advice { reconnect: Reconnect::Handshake, interval: Duration::ZERO, timeout: None };
+                Reply::failed(&held.message, &Error::SESSION_UNKNOWN).advice(advice)
+            };
+            self.settle(held.exchange, held.slot, reply.finish());
+            self.complete_if_ready(held.exchange, now);
+        }
+        if let Some(socket) = session.socket
+            && let Some(state) = self.sockets.get_mut(socket)
+        {
+            state.session = None;
+            drop(state.outbox.take_events());
+            if end == End::Slow {
+                let (code, reason, grace) = (1008, "slow consumer: the queue is full", Duration::ZERO);
+                self.outputs.push_back(Output::Close { socket, code, reason, grace });
+            }
+        }
+        match end {
+            End::Disconnect => {}
+            End::Expired => self.stats.expired += 1,
+            End::Slow => {
+                self.stats.slow_consumers += 1;
+                self.evicted.truncate(EVICTED - 1);
+                self.evicted.push_front(session.client_id);
+            }
+        }
+        for (pattern, ticket) in session.subscriptions {
+            self.forget_subscription(ticket, &pattern, now);
+        }
+        for waiting in session.backlog {
+            self.advance(waiting, now);
+        }
+    }
+
+    /// Answers what is held, refuses handshakes from now on, and closes the sockets.
+    pub(super) fn drain(&mut self, spread: Duration, now: Instant) {
+        self.draining = Some(spread);
+        let sessions: Vec<_> = self.sessions.keys().collect();
+        for session in sessions {
+            // Each client gets a pause of its own, so that they do not come back all at once.
+            let mut random = [0; 4];
+            (self.entropy)(&mut random);
+            let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
+            self.draining = Some(spread.mul_f64(share));
+            self.wake(session, now);
+        }
+        self.draining = Some(spread);
+        let sockets: Vec<_> = self.sockets.keys().collect();
+        for socket in sockets {
+            let (code, reason) = (1001, "going away");
+            self.outputs.push_back(Output::Close { socket, code, reason, grace: Duration::ZERO });
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What waits to be written to one socket, in order, across partial writes.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Answer;
+use crate::stream::Record;
+
+/// A record on its way to sessions of one shard. Counted without atomics, so that a delivery costs no shared cache line.
+pub type Event = Rc<Arc<Record>>;
+
+/// Bytes that one write may take (design: at most 256 KiB a turn).
+const TURN: usize = 256 * 1024;
+
+/// Slots that stay allocated while nothing waits.
+const IDLE_CAPACITY: usize = 64;
+
+/// The write queue of a WebSocket. Frames leave whole and in order; what was written in part is never dropped.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    items: VecDeque<Item>,
+    /// Bytes of the first item that are written already.
+    written: usize,
+    event_bytes: usize,
+    reply_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Item {
+    Event(Event),
+    Replies(Box<Replies>),
+}
+
+/// One frame of replies, and the publishes that it answers.
+#[derive(Debug)]
+struct Replies {
+    frame: Bytes,
+    answers: Vec<Answer>,
+}
+
+/// What an outbox held when its socket went away.
+#[derive(Debug, Default)]
+pub(super) struct Unwritten {
+    pub(super) events: VecDeque<Event>,
+    pub(super) answers: Vec<Answer>,
+}
+
+// === impl Item ===
+
+impl Item {
+    fn frame(&self) -> &Bytes {
+        match self {
+            Self::Event(event) => event.plain().frame(),
+            Self::Replies(replies) => &replies.frame,
+        }
+    }
+}
+
+// === impl Outbox ===
+
+impl Outbox {
+    /// Queues an event.
+    pub(super) fn event(&mut self, event: Event) {
+        self.event_bytes += event.plain().frame().len();
+        self.items.push_back(Item::Event(event));
+    }
+
+    /// Queues a frame of replies.
+    pub(super) fn replies(&mut self, frame: Bytes, answers: Vec<Answer>) {
+        self.reply_bytes += frame.len();
+        self.items.push_back(Item::Replies(Box::new(Replies { frame, answers })));
+    }
+
+    /// Points `slices` at what is to be written next, as many as fit and at most 256 KiB, and returns how many it filled.
+    pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut bytes = 0;
+        let mut filled = 0;
+        let mut skip = self.written;
+        for (slice, item) in slices.iter_mut().zip(&self.items) {
+            if bytes >= TURN {
+                break;
+            }
+            let rest = item.frame().get(skip..).unwrap_or_default();
+            *slice = IoSlice::new(rest);
+            bytes += rest.len();
+            filled += 1;
+            skip = 0;
+        }
+        filled
+    }
+
+    /// `count` bytes of what [`fill`](Self::fill) gave are with the kernel now.
+    pub fn wrote(&mut self, count: usize) {
+        self.written += count;
+        while let Some(first) = self.items.front() {
+            let length = first.frame().len();
+            if self.written < length {
+                break;
+            }
+            self.written -= length;
+            match self.items.pop_front() {
+                Some(Item::Event(_)) => self.event_bytes -= length,
+                Some(Item::Replies(_)) => self.reply_bytes -= length,
+                None => {}
+            }
+        }
+        if self.items.is_empty() && self.items.capacity() > IDLE_CAPACITY {
+            self.items.shrink_to(IDLE_CAPACITY);
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Bytes of replies that wait: what a reader of requests is held back by.
+    pub fn reply_bytes(&self) -> usize {
+        self.reply_bytes
+    }
+
+    /// Bytes of events that wait: what makes a client a slow one.
+    pub(super) fn event_bytes(&self) -> usize {
+        self.event_bytes
+    }
+
+    /// Takes the events back, for another transport; replies stay, and so does a frame that is partly written.
+    pub(super) fn take_events(&mut self) -> VecDeque<Event> {
+        let mut events = VecDeque::new();
+        let mut kept = VecDeque::new();
+        for item in self.items.drain(..) {
+            match item {
+                Item::Event(event) if self.written == 0 || !kept.is_empty() => {
+                    self.event_bytes -= event.plain().frame().len();
+                    events.push_back(event);
+                }
+                other => kept.push_back(other),
+            }
+        }
+        self.items = kept;
+        events
+    }
+
+    /// Takes everything out. The peer cannot have seen the whole of a frame that was written in part, so it counts as unwritten.
+    pub(super) fn into_unwritten(self) -> Unwritten {
+        let mut unwritten = Unwritten::default();
+        for item in self.items {
+            match item {
+                Item::Event(event) => unwritten.events.push_back(event),
+                Item::Replies(replies) => unwritten.answers.extend(replies.answers),
+            }
+        }
+        unwritten
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::tests::event;
+
+    fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        while !outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 4];
+            let filled = outbox.fill(&mut slices);
+            let bytes: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
+            let written = step.min(bytes.len());
+            out.extend_from_slice(&bytes[..written]);
+            outbox.wrote(written);
+        }
+        out
+    }
+
+    #[test]
+    fn partial_writes_lose_and_repeat_nothing() {
+        for step in 1..40 {
+            let mut outbox = Outbox::default();
+            let mut expected = Vec::new();
+            for n in 0..7 {
+                let event = event("/a", n);
+                expected.extend_from_slice(event.plain().frame());
+                outbox.event(event);
+                let reply = Bytes::from(format!("reply {n}"));
+                expected.extend_from_slice(&reply);
+                outbox.replies(reply, Vec::new());
+            }
+            assert_eq!(drain(&mut outbox, step), expected);
+            assert_eq!((outbox.event_bytes(), outbox.reply_bytes()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_frame_written_in_part_stays_when_events_move_on() {
+        let mut outbox = Outbox::default();
+        outbox.event(event("/a", 1));
+        outbox.event(event("/a", 2));
+        outbox.replies(Bytes::from_static(b"r"), Vec::new());
+        outbox.wrote(3);
+        let moved = outbox.take_events();
+        assert_eq!(moved.len(), 1);
+        let rest = drain(&mut outbox, 99);
+        let first = event("/a", 1);
+        assert_eq!(rest, [&first.plain().frame()[3..], b"r"].concat());
+        assert_eq!(outbox.event_bytes(), 0);
+    }
+
+    #[test]
+    fn a_lost_socket_gives_back_what_the_peer_cannot_have_seen() {
+        let mut outbox = Outbox::default();
+        outbox.event(event("/a", 1));
+        outbox.event(event("/a", 2));
+        let first = event("/a", 1).plain().frame().len();
+        outbox.wrote(first + 1);
+        assert_eq!(outbox.into_unwritten().events.len(), 1);
+    }
+}
