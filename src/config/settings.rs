@@ -1,0 +1,290 @@
+//! The settings, checked: what the rest of the program is built from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+/// All settings. `Default` is what holds when nothing is set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where browsers connect; one address at least.
+    pub listen: Vec<SocketAddr>,
+    /// Where `/healthz`, `/readyz` and `/metrics` are.
+    pub admin: SocketAddr,
+    /// librdkafka's properties.
+    pub kafka: Kafka,
+    /// Folders of mapping files, and mapping files; relative ones in the settings file start from its folder.
+    pub mappings: Vec<PathBuf>,
+    /// The Bayeux protocol.
+    pub bayeux: Bayeux,
+    /// Origins allowed besides the server's own: `https://app.example.com`, `https://*.example.com` or `*`.
+    pub origins: Vec<String>,
+    /// Bounds on what a client may send.
+    pub limits: Limits,
+    /// Subscribing.
+    pub subscribe: Subscribe,
+    /// Publishing.
+    pub publish: Publish,
+    /// A session's queue.
+    pub queue: Queue,
+    /// How long a shutdown may take.
+    pub drain: Duration,
+    /// What readiness depends on.
+    pub ready: Ready,
+    /// Threads that sessions live on; `None`: one a core.
+    pub shards: Option<NonZeroUsize>,
+    /// The log.
+    pub log: Log,
+}
+
+/// librdkafka's properties by name. Values that may be secret do not show in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Kafka(pub BTreeMap<String, String>);
+
+/// Settings of the Bayeux protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bayeux {
+    /// Paths that Bayeux is mounted on: each begins with `/` and ends without, but for `/` itself.
+    pub path: Vec<String>,
+    /// Transports that are offered.
+    pub transports: Transports,
+    /// How long a `/meta/connect` is held.
+    pub timeout: Duration,
+    /// How long clients wait between two `/meta/connect`.
+    pub interval: Duration,
+    /// How long a session lives without a `/meta/connect`.
+    pub max_interval: Duration,
+    /// The `BAYEUX_BROWSER` cookie.
+    pub cookie: Cookie,
+}
+
+/// Transports that are offered; one at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transports {
+    /// `websocket`
+    pub websocket: bool,
+    /// `long-polling`
+    pub long_polling: bool,
+}
+
+/// Attributes of the `BAYEUX_BROWSER` cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// `Secure`
+    pub secure: bool,
+    /// `SameSite`
+    pub same_site: SameSite,
+    /// `Partitioned`
+    pub partitioned: bool,
+    /// `Domain`
+    pub domain: Option<String>,
+    /// `Max-Age`; `None`: the cookie ends with the browser's session.
+    pub max_age: Option<Duration>,
+}
+
+/// The cookie attribute `SameSite`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// `Strict`
+    Strict,
+    /// `Lax`
+    Lax,
+    /// `None`, for pages of another site; such a cookie is `Secure`.
+    None,
+}
+
+/// Bounds on what a client may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request body or WebSocket message.
+    pub body: usize,
+    /// Messages of a request or WebSocket message.
+    pub batch: usize,
+    /// Nesting of JSON.
+    pub depth: usize,
+    /// Bytes of a channel's name.
+    pub channel: usize,
+    /// Subscriptions of a session.
+    pub subscriptions: usize,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    /// Time for a request's head, and between requests.
+    pub header_timeout: Duration,
+    /// Time for a request's body.
+    pub body_timeout: Duration,
+    /// Whether `/*` and `/**` may be subscribed to.
+    pub root_patterns: bool,
+}
+
+/// Settings of subscribing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    /// How long a subscribe may wait for Kafka.
+    pub timeout: Duration,
+}
+
+/// Settings of publishing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// How long Kafka may take to acknowledge a record: librdkafka's `message.timeout.ms`.
+    pub timeout: Duration,
+    /// Publishes of one session that are not yet acknowledged.
+    pub in_flight_per_session: usize,
+    /// Publishes of the node that are not yet acknowledged.
+    pub in_flight: usize,
+}
+
+/// Settings of a session's queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Bytes that wait for one client.
+    pub bytes: usize,
+}
+
+/// What readiness depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// Whether a node without Kafka is not ready.
+    pub kafka: bool,
+}
+
+/// Settings of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// What is logged: a level, or levels for parts of the program.
+    pub level: Targets,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// The number of shards to start: as set, or one a core.
+    pub fn shard_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.shards.map_or_else(cores, NonZeroUsize::get)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        Self {
+            listen: vec![any(8080)],
+            admin: any(9080),
+            kafka: Kafka::default(),
+            mappings: vec![PathBuf::from("mappings/")],
+            bayeux: Bayeux::default(),
+            origins: Vec::new(),
+            limits: Limits::default(),
+            subscribe: Subscribe::default(),
+            publish: Publish::default(),
+            queue: Queue { bytes: 1 << 20 },
+            drain: Duration::from_secs(20),
+            ready: Ready { kafka: false },
+            shards: None,
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Bayeux {
+    fn default() -> Self {
+        Self {
+            path: vec!["/cometd".to_owned()],
+            transports: Transports { websocket: true, long_polling: true },
+            timeout: Duration::from_secs(30),
+            interval: Duration::ZERO,
+            max_interval: Duration::from_secs(60),
+            cookie: Cookie::default(),
+        }
+    }
+}
+
+impl Default for Cookie {
+    fn default() -> Self {
+        Self { secure: false, same_site: SameSite::Lax, partitioned: false, domain: None, max_age: None }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 1 << 20,
+            batch: 1000,
+            depth: 64,
+            channel: 400,
+            subscriptions: 1000,
+            header_bytes: 32 << 10,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            root_patterns: true,
+        }
+    }
+}
+
+impl Default for Subscribe {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(8) }
+    }
+}
+
+impl Default for Publish {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(8), in_flight_per_session: 256, in_flight: 16384 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: Targets::new().with_default(LevelFilter::INFO), format: LogFormat::Text }
+    }
+}
+
+// === impl Kafka ===
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self(BTreeMap::from([("bootstrap.servers".to_owned(), "localhost:9092".to_owned())]))
+    }
+}
+
+impl Deref for Kafka {
+    type Target = BTreeMap<String, String>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(name, value)| (name, if may_show(name) { value } else { "***" });
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| shown((name.as_str(), value.as_str()))))
+            .finish()
+    }
+}
+
+/// Whether the value of a librdkafka property is surely no secret.
+fn may_show(name: &str) -> bool {
+    const SECRET: [&str; 9] =
+        ["password", "secret", "token", "key", "credential", "jaas", "oauthbearer", "username", "pem"];
+    !SECRET.iter().any(|part| name.contains(part))
+}
