@@ -1,0 +1,41 @@
+# make dev    see it work: live sample records in a browser
+# make test   everything that is checked: format, lints, unit tests, black-box tests against real Kafka
+# make soak   the long versions of the load and fault tests
+# make clean  remove what was built here and in the cache
+#
+# Downloads and builds are kept in HALLEY_CACHE (default ~/.cache/halley), so that only the first run is slow.
+
+export HALLEY_CACHE ?= $(HOME)/.cache/halley
+export CARGO_TARGET_DIR ?= $(HALLEY_CACHE)/target
+
+STEP := @scripts/step
+# Tests that need a quiet machine, or that are told apart by name when they fail, have a target of their own.
+BLACKBOX := --test conformance --test kafka --test clients --test chaos
+
+.PHONY: help dev test soak clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
+
+dev:
+	@scripts/need build demo
+	$(STEP) "Build" cargo build --release --bin halley
+	@exec "$$CARGO_TARGET_DIR/release/halley" dev
+
+test:
+	@scripts/need build demo kafka clients browser
+	$(STEP) "Format" cargo fmt --all --check
+	$(STEP) "Lints" cargo clippy --all-targets --quiet -- -D warnings
+	$(STEP) "Unit tests" cargo test --quiet --lib --bins --test architecture --test docs
+	$(STEP) "Build of the gateway and the black-box tests" cargo test --release --no-run $(BLACKBOX) --test load
+	$(STEP) "Black-box tests" cargo test --release --no-fail-fast $(BLACKBOX)
+	$(STEP) "Load, start and memory" cargo test --release --test load -- --test-threads=1 --nocapture
+
+soak:
+	@scripts/need build kafka
+	$(STEP) "Soak" cargo test --release --test load --test chaos -- --ignored --test-threads=1 --nocapture
+
+clean:
+	cargo clean
+	rm -rf demo/node_modules tests/clients/node_modules "$$HALLEY_CACHE"

@@ -1,0 +1,221 @@
+//! A real Apache Kafka: one KRaft node in a directory of its own, started, killed and started again at will.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tempfile::TempDir;
+
+use super::process::{self, Process};
+use super::{cache, eventually};
+
+/// A broker, running or not; its ports and its data stay the same.
+pub struct Kafka {
+    dir: TempDir,
+    port: u16,
+    broker: Option<Process>,
+}
+
+/// A TCP port that is free now. Outside the range that the kernel gives to outgoing connections: nothing takes it while a server
+/// on it is down, and no client that tries again and again can end up connected to itself.
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % u32::from(COUNT)).expect("below COUNT");
+    for _ in 0..COUNT {
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + (start + n) % COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port")
+}
+
+// === impl Kafka ===
+
+impl Kafka {
+    /// The broker that the tests of one binary share; tests that harm theirs [`start`](Self::start) their own.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// A new broker that answers.
+    pub fn start() -> Self {
+        let mut kafka = Self::absent();
+        kafka.launch();
+        kafka
+    }
+
+    /// A broker with its ports chosen and its storage formatted, but not running.
+    pub fn absent() -> Self {
+        let dir = tempfile::tempdir().expect("a directory for Kafka");
+        let (port, controller) = (free_port(), free_port());
+        let properties = include_str!("../../scripts/kafka/server.properties")
+            .replace("@PORT@", &port.to_string())
+            .replace("@CONTROLLER_PORT@", &controller.to_string())
+            .replace("@DATA@", dir.path().join("data").to_str().expect("a path in UTF-8"));
+        std::fs::write(dir.path().join("server.properties"), properties).expect("properties are written");
+        let kafka = Self { dir, port, broker: None };
+        let mut format = kafka.java("kafka.tools.StorageTool");
+        format.args(["format", "--standalone", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"]);
+        format.arg(kafka.dir.path().join("server.properties"));
+        let status = Process::start("kafka format", format).wait(Duration::from_secs(60));
+        assert!(status.success(), "the storage of Kafka could not be formatted");
+        kafka
+    }
+
+    /// `java` with one of Kafka's classes.
+    fn java(&self, class: &str) -> Command {
+        let home = installed();
+        let mut jars: Vec<String> = std::fs::read_dir(home.join("lib"))
+            .expect("Kafka is installed: run `scripts/need kafka`")
+            .map(|entry| entry.expect("a jar").path().to_str().expect("UTF-8").to_owned())
+            .collect();
+        // The class archive wants the list of jars exactly as scripts/kafka/archive had it.
+        jars.sort();
+        let mut java = process::command("java");
+        java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
+            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+            .arg(format!("-XX:SharedArchiveFile={}", home.join("kafka.jsa").display()))
+            .args(["-cp", &jars.join(":"), class])
+            .current_dir(self.dir.path());
+        java
+    }
+
+    /// `host:port`, for `bootstrap.servers`.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it without waiting.
+    pub fn launch_only(&mut self) {
+        assert!(self.broker.is_none(), "Kafka runs already");
+        let mut java = self.java("kafka.Kafka");
+        java.arg(self.dir.path().join("server.properties"));
+        self.broker = Some(Process::start("kafka", java));
+    }
+
+    /// Starts it and waits until it answers and leads every partition it has.
+    pub fn launch(&mut self) {
+        self.launch_only();
+        let probe: BaseConsumer = self.config().create().expect("a client");
+        eventually(Duration::from_secs(60), "Kafka answers with its broker and all leaders", || {
+            probe.fetch_metadata(None, Duration::from_secs(1)).is_ok_and(|metadata| {
+                !metadata.brokers().is_empty()
+                    && metadata.topics().iter().all(|t| t.partitions().iter().all(|p| p.leader() >= 0))
+            })
+        });
+    }
+
+    fn broker(&self) -> &Process {
+        self.broker.as_ref().expect("Kafka runs")
+    }
+
+    /// SIGKILL: nothing is said to anyone, nothing is closed.
+    pub fn kill(&mut self) {
+        self.broker.take().expect("Kafka runs").kill();
+    }
+
+    /// SIGSTOP: connections stay, nothing answers.
+    pub fn freeze(&self) {
+        self.broker().signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.broker().signal("CONT");
+    }
+
+    /// What every plain client of this broker is configured with.
+    pub fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", self.bootstrap())
+            .set("broker.address.family", "v4")
+            .set("reconnect.backoff.ms", "20")
+            .set("reconnect.backoff.max.ms", "200")
+            .set("topic.metadata.refresh.interval.ms", "1000")
+            .set("log_level", "0");
+        config
+    }
+
+    /// Creates a topic and waits until it can be used.
+    pub fn create_topic(&self, name: &str, partitions: i32) {
+        self.create_topic_with(name, partitions, &[]);
+    }
+
+    /// Creates a topic with its own configuration.
+    pub fn create_topic_with(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in config {
+            topic = topic.set(key, value);
+        }
+        let results =
+            wait_for(admin.create_topics(
+                [&topic],
+                &AdminOptions::new().operation_timeout(Some(Duration::from_secs(20))),
+            ))
+            .expect("Kafka creates topics");
+        for result in results {
+            result.expect("the topic is created");
+        }
+        let probe: BaseConsumer = self.config().create().expect("a client");
+        eventually(Duration::from_secs(20), "the new topic has leaders", || {
+            probe.fetch_metadata(Some(name), Duration::from_secs(2)).is_ok_and(|metadata| {
+                metadata.topics().first().is_some_and(|topic| {
+                    topic.error().is_none()
+                        && topic.partitions().len() == usize::try_from(partitions).expect("positive")
+                        && topic.partitions().iter().all(|p| p.leader() >= 0)
+                })
+            })
+        });
+    }
+
+    /// Deletes a topic.
+    pub fn delete_topic(&self, name: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        for result in
+            wait_for(admin.delete_topics(&[name], &AdminOptions::new())).expect("Kafka deletes topics")
+        {
+            result.expect("the topic is deleted");
+        }
+    }
+
+    /// Gives a topic more partitions.
+    pub fn add_partitions(&self, name: &str, total: usize) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
+        let more = rdkafka::admin::NewPartitions::new(name, total);
+        for result in
+            wait_for(admin.create_partitions([&more], &AdminOptions::new())).expect("Kafka adds partitions")
+        {
+            result.expect("partitions are added");
+        }
+    }
+}
+
+/// Where `scripts/need kafka` has put it.
+fn installed() -> PathBuf {
+    let pom = include_str!("../../scripts/kafka/pom.xml");
+    let version = pom
+        .split("<kafka.version>")
+        .nth(1)
+        .and_then(|rest| rest.split('<').next())
+        .expect("the version is in pom.xml");
+    cache().join(format!("kafka-{version}"))
+}
+
+/// Drives one of rdkafka's futures.
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
