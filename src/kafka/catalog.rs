@@ -1,0 +1,378 @@
+//! What Kafka has: topics, partitions, and where their logs begin and end.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use super::ffi::{Client, Seen};
+use super::native::{self, Code, Description, End, Kind};
+use super::{Config, Error};
+
+/// How often Kafka is asked for a sign of life.
+const PING_EVERY: Duration = Duration::from_secs(2);
+/// How often the partition counts of known topics are asked for again.
+const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// How long a topic that does not exist is taken not to.
+const ABSENT_FOR: Duration = Duration::from_secs(1);
+/// How many absent topics are remembered.
+const ABSENT_MANY: usize = 1024;
+/// How long a look-up of one topic may take.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks Kafka, on a client and threads of its own. A cheap handle; closed when the last one is dropped.
+#[derive(Clone)]
+pub struct Catalog(Arc<Handle>);
+
+/// A topic as it is in Kafka now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The topic's name.
+    pub name: String,
+    /// Kafka's id of this incarnation of the topic; 0 where brokers are too old to have one.
+    pub id: u128,
+    /// For each partition, whether it has a leader, without which nothing can be asked of it.
+    pub leaders: Vec<bool>,
+}
+
+/// What Kafka answered about an offset: the partition, and the offset or why there is none.
+pub type OffsetOf = ((Arc<str>, i32), Result<i64, String>);
+
+type Answer<T> = oneshot::Sender<Result<T, Error>>;
+type Lookup = Result<Option<i32>, Error>;
+
+struct Handle {
+    shared: Arc<Shared>,
+    lists: Sender<ListRequest>,
+}
+
+struct Shared {
+    client: Client,
+    up: AtomicBool,
+    stopped: AtomicBool,
+    /// Partition counts of the topics that were asked for.
+    counts: ArcSwap<HashMap<Box<str>, i32>>,
+    tokens: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: HashMap<u64, Waiting>,
+    lookups: HashMap<Box<str>, Vec<oneshot::Sender<Lookup>>>,
+    absent: HashMap<Box<str>, Instant>,
+}
+
+enum Waiting {
+    Described(Answer<Vec<Found>>),
+    Offsets(Answer<Vec<native::PartitionOffset>>),
+    Lookup(Box<str>),
+    Refresh(Vec<String>),
+}
+
+type ListRequest = (Answer<Arc<[(String, i32)]>>, Duration);
+
+// === impl Catalog ===
+
+impl Catalog {
+    /// Starts the client. Kafka need not be there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Start`].
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            client: config.client(Kind::Producer)?,
+            up: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            counts: ArcSwap::default(),
+            tokens: AtomicU64::new(1),
+            state: Mutex::default(),
+        });
+        let (lists, requests) = mpsc::channel();
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+            thread.map(drop).map_err(|error| Error::Start(error.to_string()))
+        };
+        let (answers, lister) = (Arc::clone(&shared), Arc::clone(&shared));
+        spawn("kafka-catalog", Box::new(move || answers.run()))?;
+        spawn("kafka-topics", Box::new(move || list(&lister.client, &requests)))?;
+        Ok(Self(Arc::new(Handle { shared, lists })))
+    }
+
+    /// Whether Kafka answered the last time it was asked; it is asked every few seconds.
+    pub fn is_up(&self) -> bool {
+        self.0.shared.up.load(Ordering::Relaxed)
+    }
+
+    /// All topics that these credentials may see, with their partition counts, by a request that is sent after this call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] or [`Error::Kafka`].
+    pub async fn topics(&self, timeout: Duration) -> Result<Arc<[(String, i32)]>, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.0.lists.send((answer, timeout)).map_err(|_| closed())?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Those of the topics `names` that exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] or [`Error::Kafka`].
+    pub async fn find(&self, names: &BTreeSet<Arc<str>>, timeout: Duration) -> Result<Vec<Found>, Error> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (answer, answered) = oneshot::channel();
+        let names: Vec<_> = names.iter().filter_map(|name| CString::new(&**name).ok()).collect();
+        let token = self.0.shared.expect(Waiting::Described(answer));
+        self.0.shared.client.describe(&names, timeout, token);
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// The last stable offsets of partitions: what a reader of committed records reaches. One that can't be asked has its own reason.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] or [`Error::Kafka`], where nothing could be asked.
+    pub async fn ends(&self, of: &[(Arc<str>, i32)], timeout: Duration) -> Result<Vec<OffsetOf>, Error> {
+        self.offsets(of, End::Stable, timeout).await
+    }
+
+    /// The log starts of partitions; otherwise as [`Catalog::ends`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::ends`].
+    pub async fn starts(&self, of: &[(Arc<str>, i32)], timeout: Duration) -> Result<Vec<OffsetOf>, Error> {
+        self.offsets(of, End::Start, timeout).await
+    }
+
+    /// How many partitions a topic has, if that is known already. Takes no lock.
+    pub fn partitions(&self, topic: &str) -> Option<i32> {
+        self.0.shared.counts.load().get(topic).copied()
+    }
+
+    /// How many partitions a topic has, asking Kafka where it is not known; `None` if there is no such topic.
+    /// Those who ask for the same topic at once share one request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] or [`Error::Kafka`].
+    pub async fn lookup(&self, topic: &str) -> Result<Option<i32>, Error> {
+        let shared = &self.0.shared;
+        if let Some(count) = self.partitions(topic) {
+            return Ok(Some(count));
+        }
+        let Ok(name) = CString::new(topic) else { return Ok(None) };
+        let (answer, answered) = oneshot::channel();
+        let first = {
+            let mut state = shared.state();
+            if state.absent.get(topic).is_some_and(|since| since.elapsed() < ABSENT_FOR) {
+                return Ok(None);
+            }
+            let waiting = state.lookups.entry(topic.into()).or_default();
+            waiting.push(answer);
+            waiting.len() == 1
+        };
+        if first {
+            let token = shared.expect(Waiting::Lookup(topic.into()));
+            shared.client.describe(&[name], LOOKUP_TIMEOUT, token);
+        }
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    async fn offsets(
+        &self,
+        of: &[(Arc<str>, i32)],
+        end: End,
+        timeout: Duration,
+    ) -> Result<Vec<OffsetOf>, Error> {
+        if of.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (answer, answered) = oneshot::channel();
+        let token = self.0.shared.expect(Waiting::Offsets(answer));
+        {
+            let names: Vec<_> =
+                of.iter().map(|(topic, _)| CString::new(&**topic).unwrap_or_default()).collect();
+            let list: Vec<_> = names.iter().zip(of).map(|(name, (_, p))| (name.as_c_str(), *p)).collect();
+            self.0.shared.client.offsets(&list, end, timeout, token);
+        }
+        let answers = answered.await.unwrap_or_else(|_| Err(closed()))?;
+        let mut answers: HashMap<_, _> =
+            answers.into_iter().map(|answer| ((answer.topic, answer.partition), answer.offset)).collect();
+        let of_one = |(topic, partition): &(Arc<str>, i32)| {
+            let answer =
+                answers.remove(&(topic.to_string(), *partition)).unwrap_or(Err(Code::UnknownPartition));
+            ((Arc::clone(topic), *partition), answer.map_err(super::words))
+        };
+        Ok(of.iter().map(of_one).collect())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        self.shared.client.wake();
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// The thread that takes the answers.
+    fn run(&self) {
+        let mut next_ping = Instant::now();
+        let mut next_refresh = Instant::now() + REFRESH_EVERY;
+        while !self.stopped.load(Ordering::Acquire) {
+            let now = Instant::now();
+            if now >= next_ping {
+                self.client.ping(PING_EVERY);
+                next_ping = now + PING_EVERY;
+            }
+            if now >= next_refresh {
+                self.refresh();
+                next_refresh = now + REFRESH_EVERY;
+            }
+            let Some(event) = self.client.poll(next_ping.saturating_duration_since(now)) else { continue };
+            match event.see() {
+                Seen::Cluster(answer) => self.heard(answer.is_ok()),
+                Seen::Described(token, answer) => {
+                    self.described(token, answer.map_err(|f| failed(f.code, f.text)));
+                }
+                Seen::Offsets(token, answer) => {
+                    if let Some(Waiting::Offsets(asked)) = self.state().waiting.remove(&token) {
+                        let _ = asked.send(answer.map_err(|f| failed(f.code, f.text)));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn heard(&self, up: bool) {
+        if self.up.swap(up, Ordering::Relaxed) != up {
+            if up { tracing::info!("Kafka is there") } else { tracing::warn!("Kafka does not answer") }
+        }
+    }
+
+    fn described(&self, token: u64, answer: Result<Vec<Description>, Error>) {
+        let waiting = self.state().waiting.remove(&token);
+        let answer = answer.map(|all| all.into_iter().filter_map(found).collect::<Vec<_>>());
+        if let Ok(found) = &answer {
+            self.count(found, &[]);
+        }
+        match waiting {
+            Some(Waiting::Described(asked)) => {
+                let _ = asked.send(answer);
+            }
+            Some(Waiting::Lookup(name)) => self.looked_up(&name, &answer),
+            Some(Waiting::Refresh(names)) => {
+                if let Ok(found) = &answer {
+                    self.count(found, &names);
+                }
+            }
+            Some(Waiting::Offsets(_)) | None => {}
+        }
+    }
+
+    fn looked_up(&self, name: &str, answer: &Result<Vec<Found>, Error>) {
+        let answer = answer.clone().map(|found| found.first().map(count_of));
+        let mut state = self.state();
+        if let Ok(None) = answer {
+            if state.absent.len() >= ABSENT_MANY {
+                state.absent.retain(|_, since| since.elapsed() < ABSENT_FOR);
+            }
+            if state.absent.len() < ABSENT_MANY {
+                state.absent.insert(name.into(), Instant::now());
+            }
+        }
+        for asked in state.lookups.remove(name).unwrap_or_default() {
+            let _ = asked.send(answer.clone());
+        }
+    }
+
+    /// Remembers the counts of `found`, and forgets those of `asked` that were not found.
+    fn count(&self, found: &[Found], asked: &[String]) {
+        let known = self.counts.load();
+        let same = found.iter().all(|topic| known.get(topic.name.as_str()) == Some(&count_of(topic)));
+        if same && found.len() >= asked.len() {
+            return;
+        }
+        self.counts.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.retain(|name, _| !asked.iter().any(|asked| **asked == **name));
+            known.extend(found.iter().map(|topic| (topic.name.as_str().into(), count_of(topic))));
+            known
+        });
+    }
+
+    fn refresh(&self) {
+        let names: Vec<String> = self.counts.load().keys().map(ToString::to_string).collect();
+        if names.is_empty() {
+            return;
+        }
+        let asked: Vec<_> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
+        let token = self.expect(Waiting::Refresh(names));
+        self.client.describe(&asked, LOOKUP_TIMEOUT, token);
+    }
+
+    fn expect(&self, waiting: Waiting) -> u64 {
+        let token = self.tokens.fetch_add(1, Ordering::Relaxed);
+        self.state().waiting.insert(token, waiting);
+        token
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread that lists topics: librdkafka only does that by a blocking call. Those who wait share one request.
+fn list(client: &Client, requests: &Receiver<ListRequest>) {
+    while let Ok((first, mut timeout)) = requests.recv() {
+        let mut asked = vec![first];
+        for (more, longer) in requests.try_iter() {
+            asked.push(more);
+            timeout = timeout.max(longer);
+        }
+        let answer = client.list_topics(timeout);
+        let answer = answer.map(Arc::<[_]>::from).map_err(|code| failed(code, super::words(code)));
+        for asked in asked {
+            let _ = asked.send(answer.clone());
+        }
+    }
+}
+
+fn found(description: Description) -> Option<Found> {
+    let Description { name, id, leaders, error } = description;
+    // A topic just created may still lack its leaders, which is an error to librdkafka.
+    let there = matches!(error, None | Some(Code::LeaderNotAvailable)) && !leaders.is_empty();
+    there.then_some(Found { name, id, leaders })
+}
+
+fn count_of(topic: &Found) -> i32 {
+    i32::try_from(topic.leaders.len()).unwrap_or(i32::MAX)
+}
+
+fn failed(code: Code, text: String) -> Error {
+    match code {
+        Code::OperationTimedOut
+        | Code::BrokerTransportFailure
+        | Code::AllBrokersDown
+        | Code::TimedOutQueue => Error::TimedOut(text),
+        _ => Error::Kafka(text),
+    }
+}
+
+fn closed() -> Error {
+    Error::Kafka("Halley is closing".into())
+}

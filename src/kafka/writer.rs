@@ -1,0 +1,215 @@
+//! Writes records, and tells what became of each.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::ffi::{Client, Message, Seen};
+use super::native::{Code, Kind, Outgoing, Status};
+use super::{Config, Error};
+
+/// How long a reporting thread sleeps at most; reports wake it.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// The idempotent producer: `acks=all`, every record reported within the publish time-out. A cheap handle.
+#[derive(Clone)]
+pub struct Writer(Arc<Inner>);
+
+/// A record to write; everything is copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'a> {
+    /// The topic, which has to exist.
+    pub topic: &'a str,
+    /// The partition, from 0.
+    pub partition: i32,
+    /// The key; `None` is a record without key.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Headers in order.
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    /// Comes back in the report.
+    pub token: u64,
+}
+
+/// Why a record was not even taken. It is not in Kafka, and there will be no report.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// Too much waits for Kafka already.
+    #[error("too many records wait for Kafka")]
+    Busy,
+    /// Larger than `message.max.bytes`.
+    #[error("the record is too large")]
+    TooLarge,
+    /// The topic, or the partition, is not there.
+    #[error("no such topic or partition")]
+    UnknownTopic,
+    /// Anything else.
+    #[error("{0}")]
+    Kafka(String),
+}
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The record's token.
+    pub token: u64,
+    /// Its fate.
+    pub outcome: Outcome,
+}
+
+/// The fate of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// In Kafka, on all in-sync replicas.
+    Written {
+        /// The partition, from 0.
+        partition: i32,
+        /// The record's offset.
+        offset: i64,
+    },
+    /// Not in Kafka: larger than the topic takes.
+    TooLarge,
+    /// Not in Kafka.
+    NotWritten {
+        /// In words.
+        reason: String,
+    },
+    /// In Kafka or not; it was on its way, and no answer came in time.
+    Unknown {
+        /// In words.
+        reason: String,
+    },
+}
+
+struct Inner {
+    config: Config,
+    producer: ArcSwap<Producer>,
+    report: Arc<dyn Fn(Report) + Send + Sync>,
+}
+
+struct Producer {
+    client: Client,
+    /// Takes nothing new, and closes after the last report.
+    retired: AtomicBool,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Starts the producer, which begins at once to fetch its identity, so that the first record need not wait for it.
+    /// `report` is called on a thread of the writer's own, once for each record taken, and should be quick.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Start`].
+    pub fn start(config: &Config, report: impl Fn(Report) + Send + Sync + 'static) -> Result<Self, Error> {
+        let report: Arc<dyn Fn(Report) + Send + Sync> = Arc::new(report);
+        let producer = Producer::start(config, &report)?;
+        Ok(Self(Arc::new(Inner { config: config.clone(), producer: ArcSwap::new(producer), report })))
+    }
+
+    /// Takes a record for writing. Records of a partition are written in the order taken.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; the record is then not written.
+    pub fn send(&self, write: &Write<'_>) -> Result<(), SendError> {
+        let topic = CString::new(write.topic).map_err(|_| SendError::UnknownTopic)?;
+        let message = Outgoing {
+            topic: &topic,
+            partition: write.partition,
+            key: write.key,
+            value: write.value,
+            headers: write.headers,
+            token: write.token,
+        };
+        let producer = self.0.producer.load();
+        match producer.client.produce(&message) {
+            Ok(()) => Ok(()),
+            // The producer lost its place and is of no more use. Nothing of this record was sent.
+            Err(Code::Fatal) => {
+                self.renew();
+                self.0.producer.load().client.produce(&message).map_err(SendError::from)
+            }
+            Err(code) => Err(code.into()),
+        }
+    }
+
+    /// Goes on with a new producer, as has to be after a topic was deleted and created again; what the old one took is still reported.
+    pub fn renew(&self) {
+        match Producer::start(&self.0.config, &self.0.report) {
+            Ok(producer) => self.0.producer.swap(producer).retire(),
+            Err(error) => tracing::error!(%error, "no new Kafka producer; going on with the old one"),
+        }
+    }
+
+    /// Waits until every record taken is reported; `false` if `timeout` was too short. Blocks.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.0.producer.load_full().client.flush(timeout)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.producer.load().retire();
+    }
+}
+
+// === impl Producer ===
+
+impl Producer {
+    fn start(config: &Config, report: &Arc<dyn Fn(Report) + Send + Sync>) -> Result<Arc<Self>, Error> {
+        let client = config.client(Kind::Producer)?;
+        let producer = Arc::new(Self { client, retired: AtomicBool::new(false) });
+        let (work, report) = (Arc::clone(&producer), Arc::clone(report));
+        let thread = std::thread::Builder::new().name("kafka-reports".into());
+        thread.spawn(move || work.run(&*report)).map_err(|error| Error::Start(error.to_string()))?;
+        Ok(producer)
+    }
+
+    fn run(&self, report: &dyn Fn(Report)) {
+        while !self.retired.load(Ordering::Acquire) || self.client.unreported() > 0 {
+            let Some(event) = self.client.poll(IDLE) else { continue };
+            if matches!(event.see(), Seen::Reports) {
+                while let Some(message) = event.next_message() {
+                    report(Report { token: message.token(), outcome: outcome_of(message) });
+                }
+            }
+        }
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.client.wake();
+    }
+}
+
+fn outcome_of(message: Message<'_>) -> Outcome {
+    let Some(code) = message.error() else {
+        return Outcome::Written { partition: message.partition(), offset: message.offset() };
+    };
+    match message.status() {
+        Status::NotPersisted if matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => {
+            Outcome::TooLarge
+        }
+        Status::NotPersisted => Outcome::NotWritten { reason: super::words(code) },
+        Status::PossiblyPersisted | Status::Persisted => Outcome::Unknown { reason: super::words(code) },
+    }
+}
+
+// === impl SendError ===
+
+impl From<Code> for SendError {
+    fn from(code: Code) -> Self {
+        match code {
+            Code::QueueFull => Self::Busy,
+            Code::MessageSizeTooLarge => Self::TooLarge,
+            Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition => Self::UnknownTopic,
+            code => Self::Kafka(super::words(code)),
+        }
+    }
+}
