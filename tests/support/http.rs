@@ -1,6 +1,7 @@
 //! HTTP/1.1 over a plain socket: keep-alive, and as badly behaved as a test wants.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -91,7 +92,7 @@ impl Http {
             body.len()
         );
         for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(request, "{name}: {value}\r\n");
         }
         request.push_str("\r\n");
         let mut bytes = request.into_bytes();
@@ -157,7 +158,7 @@ pub fn fill(stream: &mut TcpStream, received: &mut Vec<u8>, until: Instant) -> i
         return Err(ErrorKind::TimedOut.into());
     }
     stream.set_read_timeout(Some(left))?;
-    let mut buffer = [0; 65_536];
+    let mut buffer = [0; 16_384];
     match stream.read(&mut buffer) {
         Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
         Ok(n) => {

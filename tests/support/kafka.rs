@@ -1,4 +1,4 @@
-//! A real Apache Kafka: one KRaft node in a directory of its own, started, killed and started again at will.
+//! A real Apache Kafka: one node, broker and controller, in a directory of its own, started, killed and started again at will.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -69,7 +69,7 @@ impl Kafka {
         let mut format = kafka.java("kafka.tools.StorageTool");
         format.args(["format", "--standalone", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"]);
         format.arg(kafka.dir.path().join("server.properties"));
-        let status = Process::start("kafka format", format).wait(Duration::from_secs(60));
+        let status = Process::start("kafka format", format).wait(Duration::from_mins(1));
         assert!(status.success(), "the storage of Kafka could not be formatted");
         kafka
     }
@@ -109,7 +109,7 @@ impl Kafka {
     pub fn launch(&mut self) {
         self.launch_only();
         let probe: BaseConsumer = self.config().create().expect("a client");
-        eventually(Duration::from_secs(60), "Kafka answers with its broker and all leaders", || {
+        eventually(Duration::from_mins(1), "Kafka answers with its broker and all leaders", || {
             probe.fetch_metadata(None, Duration::from_secs(1)).is_ok_and(|metadata| {
                 !metadata.brokers().is_empty()
                     && metadata.topics().iter().all(|t| t.partitions().iter().all(|p| p.leader() >= 0))

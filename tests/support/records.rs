@@ -90,7 +90,7 @@ impl Writer {
 
     /// Waits until Kafka has acknowledged everything.
     pub fn flush(&self) {
-        self.0.flush(Duration::from_secs(120)).expect("Kafka acknowledges every record");
+        self.0.flush(Duration::from_mins(2)).expect("Kafka acknowledges every record");
     }
 
     /// Sends one record and waits for Kafka's acknowledgement.

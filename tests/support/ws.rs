@@ -1,6 +1,7 @@
 //! A WebSocket client (RFC 6455) that can also break the rules.
 
-use std::io::{self, ErrorKind, Write};
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
@@ -56,7 +57,7 @@ impl Ws {
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         );
         for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(request, "{name}: {value}\r\n");
         }
         request.push_str("\r\n");
         http.send_raw(request.as_bytes())?;
@@ -140,13 +141,13 @@ pub fn frame(opcode: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     let mut out = vec![0x80 | opcode];
     let bit = if masked { 0x80 } else { 0 };
     match payload.len() {
-        n @ 0..=125 => out.push(bit | u8::try_from(n).expect("short")),
+        n @ 0..=125 => out.push(bit + u8::try_from(n).expect("short")),
         n @ 126..=65_535 => {
-            out.push(bit | 126);
+            out.push(bit + 126);
             out.extend_from_slice(&u16::try_from(n).expect("medium").to_be_bytes());
         }
         n => {
-            out.push(bit | 127);
+            out.push(bit + 127);
             out.extend_from_slice(&(n as u64).to_be_bytes());
         }
     }
