@@ -75,6 +75,11 @@ impl Outbox {
         self.items.push_back(Item::Replies(Box::new(Replies { frame, answers })));
     }
 
+    /// Queues a frame of the transport's own, such as a pong; it counts with the replies.
+    pub fn control(&mut self, frame: Bytes) {
+        self.replies(frame, Vec::new());
+    }
+
     /// Points `slices` at what is to be written next, as many as fit and at most 256 KiB, and returns how many it filled.
     pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut bytes = 0;

@@ -1,1 +1,10 @@
-//! Net.
+//! Sockets: listening, accepting, and not waiting for ever on a peer that does not read.
+
+mod io;
+mod listener;
+
+pub use io::Io;
+pub use listener::{accept, bind};
+
+/// Longest time that a peer may take without accepting a single byte of what is to be written to it.
+pub const WRITE_STALL: std::time::Duration = std::time::Duration::from_secs(30);

@@ -6,35 +6,11 @@ use std::fmt::Write as _;
 
 use hyper::header::{self, HeaderMap, HeaderValue};
 
+use crate::config::{Cookie, SameSite};
+
 const NAME: &str = "BAYEUX_BROWSER";
 /// Longest value that is adopted from a client.
 const MAX_VALUE: usize = 128;
-
-/// How the cookie is set (settings `bayeux.cookie`).
-#[derive(Clone, Debug, Default)]
-pub struct Attributes {
-    /// Sent over TLS only.
-    pub secure: bool,
-    /// When other sites' pages send it.
-    pub same_site: Option<SameSite>,
-    /// Kept apart for each site that embeds the page (CHIPS).
-    pub partitioned: bool,
-    /// The domain it is for; none is this host alone.
-    pub domain: Option<String>,
-    /// How many seconds the browser keeps it; none is as long as it runs.
-    pub max_age: Option<u64>,
-}
-
-/// The cookie's `SameSite`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SameSite {
-    /// Only for pages of the same site.
-    Strict,
-    /// Also when a link leads here.
-    Lax,
-    /// Always; browsers ask for `secure` with it.
-    None,
-}
 
 /// Makes `Set-Cookie` headers; the attributes are written out once.
 #[derive(Clone, Debug)]
@@ -70,23 +46,22 @@ fn unquote(value: &str) -> &str {
 
 impl BrowserCookie {
     /// A cookie with these attributes, for every path and out of reach of scripts.
-    pub fn new(attributes: &Attributes) -> Self {
+    pub fn new(attributes: &Cookie) -> Self {
         let mut suffix = String::from("; Path=/; HttpOnly");
         if let Some(domain) = &attributes.domain {
             suffix += "; Domain=";
             suffix += domain;
         }
         if let Some(max_age) = attributes.max_age {
-            let _ = write!(suffix, "; Max-Age={max_age}");
+            let _ = write!(suffix, "; Max-Age={}", max_age.as_secs());
         }
-        if attributes.secure {
+        if attributes.secure || attributes.same_site == SameSite::None {
             suffix += "; Secure";
         }
         suffix += match attributes.same_site {
-            Some(SameSite::Strict) => "; SameSite=Strict",
-            Some(SameSite::Lax) => "; SameSite=Lax",
-            Some(SameSite::None) => "; SameSite=None",
-            None => "",
+            SameSite::Strict => "; SameSite=Strict",
+            SameSite::Lax => "; SameSite=Lax",
+            SameSite::None => "; SameSite=None",
         };
         if attributes.partitioned {
             suffix += "; Partitioned";
@@ -102,6 +77,8 @@ impl BrowserCookie {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -143,14 +120,14 @@ mod tests {
 
     #[test]
     fn attributes_are_written() {
-        let plain = BrowserCookie::new(&Attributes::default());
-        assert_eq!(plain.header("v").unwrap(), "BAYEUX_BROWSER=v; Path=/; HttpOnly");
-        let full = BrowserCookie::new(&Attributes {
-            secure: true,
-            same_site: Some(SameSite::None),
+        let plain = BrowserCookie::new(&Cookie::default());
+        assert_eq!(plain.header("v").unwrap(), "BAYEUX_BROWSER=v; Path=/; HttpOnly; SameSite=Lax");
+        let full = BrowserCookie::new(&Cookie {
+            secure: false,
+            same_site: SameSite::None,
             partitioned: true,
             domain: Some("example.com".into()),
-            max_age: Some(60),
+            max_age: Some(Duration::from_mins(1)),
         });
         let expected = "BAYEUX_BROWSER=v; Path=/; HttpOnly; Domain=example.com; Max-Age=60; Secure; SameSite=None; Partitioned";
         assert_eq!(full.header("v").unwrap(), expected);

@@ -1,6 +1,17 @@
 //! How clients reach the hub: long-polling and WebSocket over HTTP/1.1; CORS and the browser cookie.
 
-pub mod body;
-pub mod cookie;
-pub mod origin;
+mod body;
+mod cookie;
+mod http;
+mod hub;
+mod longpoll;
+mod origin;
+mod response;
+#[cfg(test)]
+mod testing;
 pub mod websocket;
+
+pub use http::{Fallback, Server, Settings, not_found};
+pub use hub::{Hub, Peer, PostId};
+pub use origin::BadOrigin;
+pub use response::{Body, text};

@@ -20,15 +20,22 @@ pub enum Refusal {
     Invalid(&'static str),
 }
 
+/// What the answer to an upgrade says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// `Sec-WebSocket-Accept`.
+    pub key: HeaderValue,
+    /// `Sec-WebSocket-Protocol`: the first of those offered, whatever it is. Browsers give up if they offered some and get none.
+    pub protocol: Option<HeaderValue>,
+}
+
 /// Whether the request asks for a WebSocket, well or badly.
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
     has_token(headers, &header::UPGRADE, "websocket")
 }
 
-/// Checks a request to upgrade; the value of `Sec-WebSocket-Accept` for the answer.
-///
-/// Subprotocols and extensions offered are passed over: none is answered.
-pub fn accept(method: &Method, version: Version, headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+/// Checks a request to upgrade. Extensions that it offers are passed over.
+pub fn accept(method: &Method, version: Version, headers: &HeaderMap) -> Result<Accepted, Refusal> {
     if method != Method::GET || version < Version::HTTP_11 {
         return Err(Refusal::Invalid("a WebSocket opens with GET and HTTP/1.1"));
     }
@@ -45,8 +52,15 @@ pub fn accept(method: &Method, version: Version, headers: &HeaderMap) -> Result<
         return Err(Refusal::Invalid("Sec-WebSocket-Key is not 16 bytes in base64"));
     }
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
-    HeaderValue::try_from(STANDARD.encode(digest))
-        .map_err(|_| Refusal::Invalid("no answer to Sec-WebSocket-Key"))
+    let key = HeaderValue::try_from(STANDARD.encode(digest))
+        .map_err(|_| Refusal::Invalid("no answer to Sec-WebSocket-Key"))?;
+    let protocol = headers
+        .get(header::SEC_WEBSOCKET_PROTOCOL)
+        .and_then(|offered| offered.to_str().ok()?.split(',').next())
+        .map(str::trim)
+        .filter(|first| !first.is_empty())
+        .and_then(|first| HeaderValue::from_str(first).ok());
+    Ok(Accepted { key, protocol })
 }
 
 /// Whether a comma-separated header, perhaps repeated, has `token`, whatever its case.
@@ -77,19 +91,21 @@ mod tests {
             ("upgrade", "WebSocket"),
             ("sec-websocket-version", "13"),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("sec-websocket-protocol", "cometd"),
+            ("sec-websocket-protocol", "cometd, other"),
             ("sec-websocket-extensions", "permessage-deflate"),
         ])
     }
 
-    fn check(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+    fn check(headers: &HeaderMap) -> Result<Accepted, Refusal> {
         accept(&Method::GET, Version::HTTP_11, headers)
     }
 
     #[test]
     fn the_example_of_the_rfc() {
         assert!(is_upgrade(&request()));
-        assert_eq!(check(&request()).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let accepted = check(&request()).unwrap();
+        assert_eq!(accepted.key, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(accepted.protocol.unwrap(), "cometd");
     }
 
     #[test]

@@ -2,3 +2,10 @@
 
 pub mod frame;
 pub mod handshake;
+mod link;
+mod socket;
+mod upgrade;
+
+pub use link::Link;
+pub use socket::{Handover, adopt};
+pub(super) use upgrade::upgrade;

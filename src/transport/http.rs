@@ -1,0 +1,185 @@
+//! One HTTP/1.1 connection: what goes to which transport.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioTimer;
+use tokio::sync::watch;
+
+use super::body;
+use super::cookie::{self, BrowserCookie};
+use super::hub::{Hub, Peer};
+use super::longpoll;
+use super::origin::{Origins, Verdict};
+use super::response::{Body, text};
+use super::websocket::{self, handshake};
+use crate::bayeux;
+use crate::net::Io;
+
+/// Answers what is not Bayeux.
+pub type Fallback = Rc<dyn Fn(Request<Incoming>, IpAddr) -> Pin<Box<dyn Future<Output = Response<Body>>>>>;
+
+/// How requests are served. Made of the settings once, by [`Settings::new`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where Bayeux is mounted; anything below is the same endpoint.
+    pub paths: Vec<String>,
+    /// Transports that are offered.
+    pub transports: crate::config::Transports,
+    /// Pages that may come in.
+    pub origins: Origins,
+    /// The browser cookie.
+    pub cookie: BrowserCookie,
+    /// Bounds of a body; its `bytes` bound WebSocket messages too.
+    pub body: body::Limits,
+    /// Bounds of its messages.
+    pub messages: bayeux::Limits,
+    /// Most bytes of a request's head.
+    pub header_bytes: usize,
+    /// Longest time for a request's head, and between requests.
+    pub header_timeout: Duration,
+}
+
+/// Serves the connections of one shard.
+pub struct Server {
+    pub(super) hub: Rc<dyn Hub>,
+    pub(super) settings: Settings,
+    fallback: Fallback,
+    /// Turns true when the gateway goes down: connections end after the request that is being answered.
+    drain: watch::Receiver<bool>,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Takes what concerns HTTP out of `settings`. An origin that cannot be read is an error.
+    pub fn new(settings: &crate::config::Settings) -> Result<Self, super::origin::BadOrigin> {
+        let limits = &settings.limits;
+        Ok(Self {
+            paths: settings.bayeux.path.clone(),
+            transports: settings.bayeux.transports,
+            origins: Origins::parse(&settings.origins)?,
+            cookie: BrowserCookie::new(&settings.bayeux.cookie),
+            body: body::Limits { bytes: limits.body, time: limits.body_timeout },
+            messages: bayeux::Limits { batch: limits.batch, depth: limits.depth, channel: limits.channel },
+            header_bytes: limits.header_bytes,
+            header_timeout: limits.header_timeout,
+        })
+    }
+
+    /// Whether `path` is one of the mounts or below it.
+    fn is_bayeux(&self, path: &str) -> bool {
+        self.paths.iter().any(|mount| {
+            path.strip_prefix(mount.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || mount.ends_with('/'))
+        })
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    /// A server for the shard behind `hub`. Its futures must be polled on a `LocalSet` of that thread.
+    pub fn new(
+        hub: Rc<dyn Hub>,
+        settings: Settings,
+        fallback: Fallback,
+        drain: watch::Receiver<bool>,
+    ) -> Rc<Self> {
+        Rc::new(Self { hub, settings, fallback, drain })
+    }
+
+    /// Serves a connection, accepted on whatever thread, to its end. A WebSocket goes on in a task of its own.
+    pub async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let stream = match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
+        };
+        let mut drain = self.drain.clone();
+        let server = self.clone();
+        let service = service_fn(move |request| {
+            let server = server.clone();
+            async move { Ok::<_, Infallible>(server.answer(request, peer.ip()).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.settings.header_timeout)
+            // hyper takes no less.
+            .max_buf_size(self.settings.header_bytes.max(8192))
+            .serve_connection(Io::new(stream), service)
+            .with_upgrades();
+        drop(self);
+        let mut connection = pin!(connection);
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            _ = drain.wait_for(|draining| *draining) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(peer = %peer.ip(), %error, "connection ended");
+        }
+    }
+
+    async fn answer(self: Rc<Self>, mut request: Request<Incoming>, address: IpAddr) -> Response<Body> {
+        if !self.settings.is_bayeux(request.uri().path()) {
+            return (self.fallback)(request, address).await;
+        }
+        let verdict = self.settings.origins.check(request.headers(), false);
+        if verdict == Verdict::Refused {
+            tracing::debug!(peer = %address, "origin refused");
+            return text(
+                StatusCode::FORBIDDEN,
+                "this origin is not allowed; add it to the setting origins\n",
+            );
+        }
+        let browser = cookie::browser(request.headers()).map(Box::from);
+        let peer = Peer { address, browser };
+        let transports = self.settings.transports;
+        let mut response = match *request.method() {
+            Method::POST if transports.long_polling => {
+                longpoll::answer(self, request.into_body(), peer).await
+            }
+            Method::OPTIONS => {
+                let mut response = Response::new(Body::from(Bytes::new()));
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                verdict.allow_preflight(request.headers(), response.headers_mut());
+                return response;
+            }
+            _ if transports.websocket && handshake::is_upgrade(request.headers()) => {
+                websocket::upgrade(self, &mut request, peer)
+            }
+            Method::GET => text(
+                StatusCode::BAD_REQUEST,
+                "this is a Bayeux endpoint: POST messages as JSON, or open a WebSocket, with a client like cometd.js\n",
+            ),
+            _ => {
+                let mut response = text(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "Bayeux takes POST, GET to open a WebSocket, and OPTIONS\n",
+                );
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
+                response
+            }
+        };
+        verdict.allow(response.headers_mut());
+        response
+    }
+}
+
+/// The answer where nothing else is configured: says where Bayeux is.
+pub fn not_found(settings: &Settings) -> Fallback {
+    let hint = Bytes::from(format!("nothing here; Bayeux is at {}\n", settings.paths.join(", ")));
+    Rc::new(move |_, _| Box::pin(std::future::ready(text(StatusCode::NOT_FOUND, hint.clone()))))
+}

@@ -1,0 +1,69 @@
+//! Long-polling: one POST, one response, perhaps after a while.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::body::{self, Content};
+use super::http::Server;
+use super::hub::Peer;
+use super::response::{Body, Receipt, text};
+use crate::bayeux::{self, Message, ParseError};
+
+/// Exactly so: one client refuses any other spelling (clients.md rule 12).
+const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=UTF-8");
+
+/// Answers a POST. Dropped while it waits, it tells the hub that the client went away.
+pub(super) async fn answer(server: Rc<Server>, body: Incoming, peer: Peer) -> Response<Body> {
+    let messages = match body::read(body, server.settings.body).await.and_then(Content::of) {
+        Ok(content) => parse(&content, &server.settings.messages),
+        Err(error) => return refuse(&peer, error.status(), &error),
+    };
+    let messages = match messages {
+        Ok(messages) => messages,
+        Err(error) => return refuse(&peer, StatusCode::BAD_REQUEST, &error),
+    };
+    let (post, response) = server.hub.post(peer, messages);
+    let receipt = Receipt::new(server.hub.clone(), post);
+    let Ok(answer) = response.await else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is going down\n");
+    };
+    let mut response = Response::new(Body::array(answer.objects, receipt));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    set_browser(headers, &server, answer.browser.as_deref());
+    response
+}
+
+/// The messages of a body; those of a form's fields make one batch.
+fn parse(content: &Content, limits: &bayeux::Limits) -> Result<Vec<Message>, ParseError> {
+    match content {
+        Content::Json(text) => bayeux::parse(text, limits),
+        Content::Form(texts) => {
+            let mut messages = Vec::new();
+            for text in texts {
+                messages.extend(bayeux::parse(text, limits)?);
+                if messages.len() > limits.batch {
+                    return Err(ParseError::Batch);
+                }
+            }
+            Ok(messages)
+        }
+    }
+}
+
+fn refuse(peer: &Peer, status: StatusCode, error: &dyn std::error::Error) -> Response<Body> {
+    tracing::debug!(peer = %peer.address, status = status.as_u16(), %error, "request refused");
+    text(status, Bytes::from(format!("{error}\n")))
+}
+
+fn set_browser(headers: &mut HeaderMap, server: &Server, browser: Option<&str>) {
+    if let Some(cookie) = browser.and_then(|browser| server.settings.cookie.header(browser)) {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+}

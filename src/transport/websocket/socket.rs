@@ -1,0 +1,363 @@
+//! A WebSocket's task: reads, decodes, passes on; writes only when the shard's loop could not.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::frame::{self, Decoder, Message, Violation};
+use super::link::{Close, Link};
+use crate::bayeux;
+use crate::hub::{Outbox, SocketKey};
+use crate::net::WRITE_STALL;
+use crate::stream::text_frame;
+use crate::transport::http::Server;
+use crate::transport::hub::Peer;
+
+/// Bytes of one read. Every connection of a thread uses the same buffer.
+const READ: usize = 32 * 1024;
+/// Reads of one connection before others have their turn.
+const READS: usize = 4;
+/// Bytes of replies that may wait for a client before its requests are left unread.
+const REPLIES: usize = 256 * 1024;
+/// How long a closing handshake may take, and before it what is still to be written.
+const CLOSING: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// A socket on its way to another shard, with what was read from it.
+#[derive(Debug)]
+pub struct Handover {
+    stream: std::net::TcpStream,
+    peer: Peer,
+    decoder: Decoder,
+    messages: Vec<bayeux::Message>,
+    rest: Bytes,
+}
+
+/// An open WebSocket.
+struct Connection {
+    open: Open,
+    link: Rc<Link>,
+    peer: Peer,
+    decoder: Decoder,
+    /// Whether no message has come yet: only then the socket may move to another shard.
+    fresh: bool,
+    phase: Phase,
+    /// What the phase waits for; while open, for the peer to read.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// [`Link::written`] when the timer was set.
+    mark: u64,
+}
+
+/// The hub's knowledge of a socket; ends with this.
+struct Open {
+    server: Rc<Server>,
+    key: SocketKey,
+}
+
+enum Phase {
+    Open,
+    /// The client may close first; then this close follows.
+    Leaving(Close),
+    /// Nothing is read any more; when all is written the close follows.
+    Draining {
+        code: u16,
+        reason: Box<str>,
+    },
+}
+
+/// How a connection's task ends.
+enum Exit {
+    /// The peer is gone, or as good as.
+    Gone,
+    /// With this close frame.
+    Close(Bytes),
+    /// To another shard.
+    Move { shard: u16, messages: Vec<bayeux::Message>, rest: Bytes },
+}
+
+/// The task.
+struct Task(Option<Connection>);
+
+/// Starts a WebSocket of which `input` is read already.
+pub(super) fn start(server: Rc<Server>, stream: TcpStream, peer: Peer, input: &[u8]) {
+    let decoder = Decoder::new(server.settings.body.bytes);
+    let mut connection = Connection::new(server, stream, peer, decoder);
+    let exit = connection.process(input);
+    connection.spawn(exit);
+}
+
+/// Continues a socket that another shard handed over.
+pub fn adopt(server: Rc<Server>, socket: Handover) {
+    let stream = match TcpStream::from_std(socket.stream) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "cannot take over a socket"),
+    };
+    let mut connection = Connection::new(server, stream, socket.peer, socket.decoder);
+    // Once is enough: whatever the messages say, they are answered here.
+    connection.fresh = false;
+    connection.receive(socket.messages);
+    let exit = connection.process(&socket.rest);
+    connection.spawn(exit);
+}
+
+// === impl Connection ===
+
+impl Connection {
+    fn new(server: Rc<Server>, stream: TcpStream, peer: Peer, decoder: Decoder) -> Self {
+        let link = Rc::new(Link::new(stream));
+        let key = server.hub.open(link.clone());
+        let open = Open { server, key };
+        Self { open, link, peer, decoder, fresh: true, phase: Phase::Open, timer: None, mark: 0 }
+    }
+
+    fn spawn(self, exit: Option<Exit>) {
+        match exit {
+            Some(exit) => self.finish(exit),
+            None => drop(tokio::task::spawn_local(Task(Some(self)))),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
+        self.link.set_task(cx.waker());
+        if let Some(close) = self.link.take_close()
+            && !matches!(self.phase, Phase::Draining { .. })
+        {
+            self.timer = Some(Box::pin(sleep(close.grace)));
+            self.phase = Phase::Leaving(close);
+        }
+        if self.link.is_blocked() {
+            match self.link.stream().poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => self.flush(),
+                Poll::Ready(Err(_)) => return Poll::Ready(Exit::Gone),
+                Poll::Pending => {}
+            }
+        }
+        if self.link.is_broken() {
+            return Poll::Ready(Exit::Gone);
+        }
+        if !matches!(self.phase, Phase::Draining { .. })
+            && let Poll::Ready(exit) = self.poll_read(cx)
+        {
+            return Poll::Ready(exit);
+        }
+        self.poll_phase(cx)
+    }
+
+    /// Reads as long as there is something, in turns.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
+        for _ in 0..READS {
+            if ready!(self.link.stream().poll_read_ready(cx)).is_err() {
+                return Poll::Ready(Exit::Gone);
+            }
+            let over = self.outbox(Outbox::reply_bytes) > REPLIES;
+            self.link.watch(over);
+            if over {
+                return Poll::Pending;
+            }
+            let exit = BUFFER.with_borrow_mut(|buffer| match self.link.stream().try_read(buffer) {
+                Ok(0) => Some(Exit::Gone),
+                Ok(count) => self.process(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+                Err(_) => Some(Exit::Gone),
+            });
+            if let Some(exit) = exit {
+                return Poll::Ready(exit);
+            }
+            if matches!(self.phase, Phase::Draining { .. }) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Waits for what the phase waits for.
+    fn poll_phase(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
+        loop {
+            match &self.phase {
+                Phase::Open if !self.link.is_blocked() => {
+                    self.timer = None;
+                    return Poll::Pending;
+                }
+                Phase::Draining { code, reason } if self.outbox(|outbox| outbox.is_empty()) => {
+                    return Poll::Ready(Exit::Close(frame::close(Some(*code), reason)));
+                }
+                Phase::Open | Phase::Leaving(_) | Phase::Draining { .. } => {}
+            }
+            let timer = match &mut self.timer {
+                Some(timer) => timer,
+                none => {
+                    self.mark = self.link.written();
+                    none.insert(Box::pin(sleep(WRITE_STALL)))
+                }
+            };
+            ready!(timer.as_mut().poll(cx));
+            self.timer = None;
+            match self.phase {
+                Phase::Open if self.link.written() == self.mark => {
+                    tracing::info!(peer = %self.peer.address, "WebSocket closed: the client does not read");
+                    return Poll::Ready(Exit::Gone);
+                }
+                Phase::Open => {}
+                Phase::Leaving(close) => self.drain(close.code, close.reason),
+                Phase::Draining { .. } => return Poll::Ready(Exit::Gone),
+            }
+        }
+    }
+
+    /// Takes what was read.
+    fn process(&mut self, mut input: &[u8]) -> Option<Exit> {
+        loop {
+            match self.decoder.decode(&mut input) {
+                Ok(None) => return None,
+                Ok(Some(Message::Text(text))) => {
+                    match bayeux::parse(&text, &self.open.server.settings.messages) {
+                        Ok(messages) => match self.elsewhere(&messages) {
+                            Some(shard) => {
+                                return Some(Exit::Move {
+                                    shard,
+                                    messages,
+                                    rest: Bytes::copy_from_slice(input),
+                                });
+                            }
+                            None => self.receive(messages),
+                        },
+                        Err(error) => self.refuse(&error),
+                    }
+                }
+                Ok(Some(Message::Ping(payload))) => self.send(frame::pong(&payload)),
+                Ok(Some(Message::Pong | Message::Binary)) => {}
+                // What waits would reach a page that does not listen any more: it stays with the session.
+                Ok(Some(Message::Close(_))) if self.link.is_blocked() => return Some(Exit::Gone),
+                Ok(Some(Message::Close(code))) => return Some(Exit::Close(frame::close(code, ""))),
+                Err(violation) => {
+                    self.violation(violation);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The shard where the first messages belong, if it is another one.
+    fn elsewhere(&mut self, messages: &[bayeux::Message]) -> Option<u16> {
+        if !self.fresh || messages.is_empty() {
+            return None;
+        }
+        self.fresh = false;
+        let shard = self.open.server.hub.home(messages)?;
+        self.outbox(|outbox| outbox.is_empty()).then_some(shard)
+    }
+
+    fn receive(&self, messages: Vec<bayeux::Message>) {
+        self.open.server.hub.receive(self.open.key, &self.peer, messages);
+    }
+
+    /// Answers a text that holds no messages. The framing is sound, so the connection goes on.
+    fn refuse(&self, error: &bayeux::ParseError) {
+        tracing::debug!(peer = %self.peer.address, %error, "WebSocket message refused");
+        let error = serde_json::Value::from(format!("400::{error}"));
+        self.send(text_frame(format!(r#"[{{"successful":false,"error":{error}}}]"#).as_bytes()));
+    }
+
+    fn violation(&mut self, violation: Violation) {
+        tracing::debug!(peer = %self.peer.address, %violation, "WebSocket closed");
+        self.drain(violation.code(), &violation.to_string());
+    }
+
+    fn drain(&mut self, code: u16, reason: &str) {
+        self.phase = Phase::Draining { code, reason: reason.into() };
+        self.timer = Some(Box::pin(sleep(CLOSING)));
+        self.link.watch(true);
+    }
+
+    fn send(&self, frame: Bytes) {
+        let mut frame = Some(frame);
+        self.open.server.hub.outbox(self.open.key, &mut |outbox| {
+            if let Some(frame) = frame.take() {
+                outbox.control(frame);
+            }
+            self.link.flush(outbox);
+        });
+    }
+
+    fn flush(&self) {
+        self.open.server.hub.outbox(self.open.key, &mut |outbox| self.link.flush(outbox));
+    }
+
+    fn outbox<T: Default>(&self, ask: impl Fn(&Outbox) -> T) -> T {
+        let mut answer = T::default();
+        self.open.server.hub.outbox(self.open.key, &mut |outbox| answer = ask(outbox));
+        answer
+    }
+
+    fn finish(self, exit: Exit) {
+        let Self { open, link, peer, decoder, .. } = self;
+        let server = open.server.clone();
+        // From here on nothing is queued for the socket, and what was queued is the session's again.
+        drop(open);
+        let Some(link) = Rc::into_inner(link) else { return };
+        let stream = link.into_stream();
+        match exit {
+            Exit::Gone => {}
+            Exit::Close(frame) => drop(tokio::task::spawn_local(say_goodbye(stream, frame))),
+            Exit::Move { shard, messages, rest } => match stream.into_std() {
+                Ok(stream) => server.hub.hand_over(shard, Handover { stream, peer, decoder, messages, rest }),
+                Err(error) => tracing::warn!(%error, "cannot hand a socket over"),
+            },
+        }
+    }
+}
+
+// === impl Open ===
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.server.hub.closed(self.key);
+    }
+}
+
+// === impl Task ===
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(connection) = &mut self.0 else { return Poll::Ready(()) };
+        let exit = ready!(connection.poll(cx));
+        if let Some(connection) = self.0.take() {
+            connection.finish(exit);
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Sends the last frame and waits a little for the peer to close. What it still sends is read and thrown away: a socket
+/// closed with unread input is reset, and the frame lost.
+async fn say_goodbye(mut stream: TcpStream, frame: Bytes) {
+    let goodbye = async {
+        stream.write_all(&frame).await?;
+        stream.shutdown().await?;
+        loop {
+            stream.readable().await?;
+            match BUFFER.with_borrow_mut(|buffer| stream.try_read(buffer)) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    // Whether it works or not, the connection ends.
+    let _: Result<std::io::Result<()>, _> = tokio::time::timeout(CLOSING, goodbye).await;
+}

@@ -1,0 +1,50 @@
+//! From an HTTP request to a WebSocket.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+
+use super::handshake::{self, Refusal};
+use super::socket;
+use crate::net::Io;
+use crate::transport::http::Server;
+use crate::transport::hub::Peer;
+use crate::transport::response::{Body, text};
+
+/// Answers a request to upgrade. The socket starts when the answer is written.
+pub(in crate::transport) fn upgrade(
+    server: Rc<Server>,
+    request: &mut Request<Incoming>,
+    peer: Peer,
+) -> Response<Body> {
+    let accepted = match handshake::accept(request.method(), request.version(), request.headers()) {
+        Ok(accepted) => accepted,
+        Err(refusal @ Refusal::Version) => {
+            let mut response = text(StatusCode::UPGRADE_REQUIRED, format!("{refusal}\n"));
+            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            return response;
+        }
+        Err(refusal) => return text(StatusCode::BAD_REQUEST, format!("{refusal}\n")),
+    };
+    let upgraded = hyper::upgrade::on(request);
+    tokio::task::spawn_local(async move {
+        // Fails only if the connection broke before the answer was written.
+        let Ok(upgraded) = upgraded.await else { return };
+        if let Ok(parts) = upgraded.downcast::<Io>() {
+            socket::start(server, parts.io.into_inner(), peer, &parts.read_buf);
+        }
+    });
+    let mut response = Response::new(Body::from(Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accepted.key);
+    if let Some(protocol) = accepted.protocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    response
+}
