@@ -1,13 +1,20 @@
 //! Settings: from files, environment and flags to checked values.
 
 mod fields;
+mod keys;
+mod layers;
+mod load;
+mod origin;
 mod problem;
 mod settings;
 mod suggest;
+mod value;
 pub mod yaml;
 mod yaml_hint;
 
 pub use fields::{Fields, Report};
+pub use keys::defaults;
+pub use load::{LoadOptions, load, mapping_files};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{
     Bayeux, Cookie, Kafka, Limits, Log, LogFormat, Publish, Queue, Ready, SameSite, Settings, Subscribe,

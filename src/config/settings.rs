@@ -211,7 +211,7 @@ impl Default for Bayeux {
             transports: Transports { websocket: true, long_polling: true },
             timeout: Duration::from_secs(30),
             interval: Duration::ZERO,
-            max_interval: Duration::from_secs(60),
+            max_interval: Duration::from_mins(1),
             cookie: Cookie::default(),
         }
     }

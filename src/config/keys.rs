@@ -1,0 +1,367 @@
+//! Every setting: its name, default, meaning and how it is read. One table drives parsing, "did you mean" and the
+//! reference in `docs/settings.md`.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::settings::{LogFormat, SameSite, Settings, Transports};
+use super::value::{Given, Wrong};
+
+/// One setting.
+pub(super) struct Key {
+    /// Sections and key with `.` between.
+    pub(super) name: &'static str,
+    /// The default, as YAML.
+    pub(super) default: &'static str,
+    /// What values it takes; empty for what does not work yet.
+    pub(super) takes: &'static str,
+    /// What it does, in Markdown.
+    pub(super) meaning: &'static str,
+    /// Checks a value and puts it in its place. `None`: not yet, any value but the default is refused.
+    pub(super) set: Option<fn(&mut Settings, &Given<'_>) -> Result<(), Wrong>>,
+}
+
+/// The section whose keys are librdkafka's.
+pub(super) const KAFKA: &str = "kafka";
+
+const MIB: usize = 1 << 20;
+const COUNT: usize = 1_000_000_000;
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// librdkafka keeps milliseconds in 31 bits.
+const KAFKA_LONGEST: Duration = Duration::from_hours(24);
+
+const fn key(
+    name: &'static str,
+    default: &'static str,
+    takes: &'static str,
+    meaning: &'static str,
+    set: fn(&mut Settings, &Given<'_>) -> Result<(), Wrong>,
+) -> Key {
+    Key { name, default, takes, meaning, set: Some(set) }
+}
+
+const fn not_yet(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key { name, default, takes: "", meaning, set: None }
+}
+
+/// All settings but those of `kafka`, section by section.
+pub(super) const KEYS: &[Key] = &[
+    key("listen", "0.0.0.0:8080", "address or list of addresses", "Where browsers connect.", |s, v| {
+        s.listen = v.list_of_one_at_least(Given::address)?;
+        Ok(())
+    }),
+    key(
+        "admin",
+        "0.0.0.0:9080",
+        "address",
+        "Where `/healthz`, `/readyz` and `/metrics` are; nothing secret.",
+        |s, v| {
+            s.admin = v.address()?;
+            Ok(())
+        },
+    ),
+    not_yet("console", "null", "Address of the console."),
+    key(
+        "mappings",
+        "mappings/",
+        "folder, or list of files and folders",
+        "The mapping files: of a folder, every `*.yaml` and `*.yml` in it. A relative path starts from the folder of the settings file.",
+        |s, v| {
+            s.mappings = v.list_of_one_at_least(Given::path)?;
+            Ok(())
+        },
+    ),
+    key(
+        "bayeux.path",
+        "[/cometd]",
+        "path or list of paths",
+        "Where Bayeux is mounted; what follows the path is up to the client.",
+        |s, v| {
+            s.bayeux.path = v.list_of_one_at_least(Given::mount)?;
+            Ok(())
+        },
+    ),
+    not_yet("bayeux.dialect", "cometd", "`salesforce`: the texts that Salesforce's clients expect."),
+    key(
+        "bayeux.transports",
+        "all",
+        "`all`, or a list of `websocket`, `long-polling`",
+        "What is offered in `supportedConnectionTypes`.",
+        |s, v| {
+            s.bayeux.transports = transports(v)?;
+            Ok(())
+        },
+    ),
+    key(
+        "bayeux.timeout",
+        "30s",
+        "duration",
+        "How long a `/meta/connect` is held when there is nothing to deliver.",
+        |s, v| {
+            s.bayeux.timeout = v.duration_from(Duration::ZERO)?;
+            Ok(())
+        },
+    ),
+    key(
+        "bayeux.interval",
+        "0s",
+        "duration",
+        "How long a client waits between two `/meta/connect`.",
+        |s, v| {
+            s.bayeux.interval = v.duration_from(Duration::ZERO)?;
+            Ok(())
+        },
+    ),
+    key(
+        "bayeux.max_interval",
+        "60s",
+        "duration",
+        "How long a session lives when its client does not send the next `/meta/connect`; a partition stays assigned as long after its last listener.",
+        |s, v| {
+            s.bayeux.max_interval = v.duration_from(SECOND)?;
+            Ok(())
+        },
+    ),
+    not_yet(
+        "bayeux.clients_per_browser",
+        "1",
+        "Sessions of one browser that may hold a long poll at a time.",
+    ),
+    not_yet("bayeux.multi_client_interval", "2s", "How often the other sessions of a browser poll."),
+    key(
+        "bayeux.cookie.secure",
+        "false",
+        "`true`, `false`",
+        "The cookie `BAYEUX_BROWSER` is sent over TLS only.",
+        |s, v| {
+            s.bayeux.cookie.secure = v.boolean()?;
+            Ok(())
+        },
+    ),
+    key(
+        "bayeux.cookie.same_site",
+        "lax",
+        "`strict`, `lax`, `none`",
+        "Its `SameSite`. Pages of another site need `none`, which needs `secure: true`.",
+        |s, v| {
+            let words = [("strict", SameSite::Strict), ("lax", SameSite::Lax), ("none", SameSite::None)];
+            s.bayeux.cookie.same_site = v.choice(&words)?;
+            Ok(())
+        },
+    ),
+    key(
+        "bayeux.cookie.partitioned",
+        "false",
+        "`true`, `false`",
+        "Its `Partitioned`; needs `secure: true`.",
+        |s, v| {
+            s.bayeux.cookie.partitioned = v.boolean()?;
+            Ok(())
+        },
+    ),
+    key("bayeux.cookie.domain", "null", "domain", "Its `Domain`; unset, the host that set it.", |s, v| {
+        s.bayeux.cookie.domain = v.optional(Given::domain)?;
+        Ok(())
+    }),
+    key(
+        "bayeux.cookie.max_age",
+        "null",
+        "duration",
+        "Its `Max-Age`; unset, until the browser closes.",
+        |s, v| {
+            s.bayeux.cookie.max_age = v.optional(|v| v.duration_from(SECOND))?;
+            Ok(())
+        },
+    ),
+    key(
+        "origins",
+        "[]",
+        "list of origins",
+        "Pages that may connect besides those of the same origin: `https://app.example.com`, `https://*.example.com`; `\"*\"` allows all.",
+        |s, v| {
+            s.origins = v.list(Given::origin_pattern)?;
+            Ok(())
+        },
+    ),
+    not_yet("trusted_proxies", "[]", "Networks whose `X-Forwarded-*` headers count."),
+    not_yet("upstream", "null", "URL of the application that every other path is passed on to."),
+    not_yet("auth.anonymous", "true", "Whether clients connect without credentials."),
+    not_yet("auth.jwt", "null", "Clients are who their token says they are."),
+    not_yet("auth.webhook", "null", "The application says who a client is."),
+    key("limits.body", "1MiB", "size", "A request's body, or a WebSocket message.", |s, v| {
+        s.limits.body = v.size(1024..=1024 * MIB)?;
+        Ok(())
+    }),
+    key("limits.batch", "1000", "number", "Messages in one of them.", |s, v| {
+        s.limits.batch = v.number(1..=COUNT)?;
+        Ok(())
+    }),
+    key("limits.depth", "64", "number", "Nesting of its JSON.", |s, v| {
+        s.limits.depth = v.number(4..=120)?;
+        Ok(())
+    }),
+    key("limits.channel", "400", "number", "Bytes of a channel's name.", |s, v| {
+        s.limits.channel = v.number(16..=65_536)?;
+        Ok(())
+    }),
+    key("limits.subscriptions", "1000", "number", "Subscriptions of one session.", |s, v| {
+        s.limits.subscriptions = v.number(1..=COUNT)?;
+        Ok(())
+    }),
+    not_yet("limits.sessions_per_address", "null", "Sessions of one address."),
+    not_yet("limits.sessions_per_subject", "null", "Sessions of one user."),
+    not_yet("limits.publish_rate", "null", "Publishes of one session in a second."),
+    key("limits.header_bytes", "32KiB", "size", "A request's line and headers.", |s, v| {
+        s.limits.header_bytes = v.size(8192..=MIB)?;
+        Ok(())
+    }),
+    key(
+        "limits.header_timeout",
+        "30s",
+        "duration",
+        "For a request's line and headers to arrive, and between two requests of a connection.",
+        |s, v| {
+            s.limits.header_timeout = v.duration_from(MILLISECOND)?;
+            Ok(())
+        },
+    ),
+    key("limits.body_timeout", "30s", "duration", "For a request's body to arrive.", |s, v| {
+        s.limits.body_timeout = v.duration_from(MILLISECOND)?;
+        Ok(())
+    }),
+    not_yet("limits.pipelined", "8", "Requests that a connection may send ahead."),
+    not_yet("limits.sockets", "null", "Open connections."),
+    key(
+        "limits.root_patterns",
+        "true",
+        "`true`, `false`",
+        "Whether `/*` and `/**` may be subscribed to.",
+        |s, v| {
+            s.limits.root_patterns = v.boolean()?;
+            Ok(())
+        },
+    ),
+    key(
+        "subscribe.timeout",
+        "8s",
+        "duration",
+        "How long a subscribe may wait for Kafka. Clients give up after 10 s.",
+        |s, v| {
+            s.subscribe.timeout = v.duration_from(MILLISECOND)?;
+            Ok(())
+        },
+    ),
+    key(
+        "publish.timeout",
+        "8s",
+        "duration",
+        "How long Kafka may take to acknowledge a record (librdkafka's `message.timeout.ms`). Clients give up after 10 s.",
+        |s, v| {
+            s.publish.timeout = v.duration(MILLISECOND..=KAFKA_LONGEST)?;
+            Ok(())
+        },
+    ),
+    key(
+        "publish.in_flight_per_session",
+        "256",
+        "number",
+        "Publishes of one session that Kafka has not acknowledged; past it the answer is `busy`.",
+        |s, v| {
+            s.publish.in_flight_per_session = v.number(1..=COUNT)?;
+            Ok(())
+        },
+    ),
+    key("publish.in_flight", "16384", "number", "The same for the node.", |s, v| {
+        s.publish.in_flight = v.number(1..=COUNT)?;
+        Ok(())
+    }),
+    not_yet("replay.buffer", "4MiB", "Latest records that are kept of a partition."),
+    not_yet("replay.readers", "3", "Readers for those who catch up."),
+    not_yet("replay.snapshot_max_bytes", "64MiB", "The largest snapshot."),
+    key(
+        "queue.bytes",
+        "1MiB",
+        "size",
+        "What may wait for one client; past it the client is slow and disconnected.",
+        |s, v| {
+            s.queue.bytes = v.size(4096..=1024 * MIB)?;
+            Ok(())
+        },
+    ),
+    not_yet("queue.max_lag", "null", "How far a slow client may fall behind."),
+    not_yet("memory", "256MiB", "One budget for buffers and queues."),
+    key("drain", "20s", "duration", "How long a shutdown may take.", |s, v| {
+        s.drain = v.duration_from(Duration::ZERO)?;
+        Ok(())
+    }),
+    not_yet("tls", "null", "Certificate and key; the certificate authority of clients."),
+    not_yet("registry", "null", "The schema registry."),
+    key(
+        "ready.kafka",
+        "false",
+        "`true`, `false`",
+        "Whether `/readyz` fails while Kafka is out of reach.",
+        |s, v| {
+            s.ready.kafka = v.boolean()?;
+            Ok(())
+        },
+    ),
+    key(
+        "shards",
+        "auto",
+        "`auto` or number",
+        "Threads that sessions live on; `auto` is one a core.",
+        |s, v| {
+            s.shards = match v.text("auto or a number")?.trim() {
+                "auto" => None,
+                _ => NonZeroUsize::new(v.number(1..=256)?),
+            };
+            Ok(())
+        },
+    ),
+    key(
+        "log.level",
+        "info",
+        "`error`, `warn`, `info`, `debug`, `trace`, `off`",
+        "What is logged. Parts of the program can have a level of their own: `info,halley::kafka=debug`.",
+        |s, v| {
+            s.log.level = v.log_level()?;
+            Ok(())
+        },
+    ),
+    key(
+        "log.format",
+        "text",
+        "`text`, `json`",
+        "Lines for people, or one JSON object a line; to standard error.",
+        |s, v| {
+            s.log.format = v.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])?;
+            Ok(())
+        },
+    ),
+];
+
+fn transports(given: &Given<'_>) -> Result<Transports, Wrong> {
+    let mut offered = Transports { websocket: false, long_polling: false };
+    given.list_of_one_at_least(|item| item.text("a transport")).and_then(|names| {
+        for name in names {
+            match name.as_str() {
+                "all" => offered = Transports { websocket: true, long_polling: true },
+                "websocket" => offered.websocket = true,
+                "long-polling" => offered.long_polling = true,
+                "callback-polling" | "eventsource" => return Err(Wrong::new(format!("{name}: not yet"))),
+                _ => {
+                    let wrong = Wrong::new(format!("{name:?} is not a transport"));
+                    return Err(wrong.hint("all, or a list of websocket, long-polling"));
+                }
+            }
+        }
+        Ok(offered)
+    })
+}
+
+/// Names and defaults (as YAML) of all settings but those of `kafka`.
+pub fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KEYS.iter().map(|key| (key.name, key.default))
+}
