@@ -18,8 +18,11 @@ pub(super) struct Key {
     /// What it does, in Markdown.
     pub(super) meaning: &'static str,
     /// Checks a value and puts it in its place. `None`: not yet, any value but the default is refused.
-    pub(super) set: Option<fn(&mut Settings, &Given<'_>) -> Result<(), Wrong>>,
+    pub(super) set: Option<Set>,
 }
+
+/// Checks a value and puts it in its place.
+type Set = fn(&mut Settings, &Given<'_>) -> Result<(), Wrong>;
 
 /// The section whose keys are librdkafka's.
 pub(super) const KAFKA: &str = "kafka";
@@ -36,7 +39,7 @@ const fn key(
     default: &'static str,
     takes: &'static str,
     meaning: &'static str,
-    set: fn(&mut Settings, &Given<'_>) -> Result<(), Wrong>,
+    set: Set,
 ) -> Key {
     Key { name, default, takes, meaning, set: Some(set) }
 }
@@ -364,4 +367,23 @@ fn transports(given: &Given<'_>) -> Result<Transports, Wrong> {
 /// Names and defaults (as YAML) of all settings but those of `kafka`.
 pub fn defaults() -> impl Iterator<Item = (&'static str, &'static str)> {
     KEYS.iter().map(|key| (key.name, key.default))
+}
+
+/// The settings as Markdown tables: those that work, and those that do not yet.
+pub fn reference() -> String {
+    let works = KEYS.iter().filter(|key| key.set.is_some());
+    let rows = works.map(|Key { name, default, takes, meaning, .. }| {
+        format!("| `{name}` | `{default}` | {takes} | {meaning} |\n")
+    });
+    let kafka = "| `kafka.*` | `bootstrap.servers: localhost:9092` | text | Every property of librdkafka by its name. |\n";
+    let not_yet = KEYS.iter().filter(|key| key.set.is_none());
+    let later =
+        not_yet.map(|Key { name, default, meaning, .. }| format!("| `{name}` | `{default}` | {meaning} |\n"));
+    format!(
+        "| key | default | values | meaning |\n| --- | --- | --- | --- |\n{kafka}{}\n\
+         Not yet: any value but the default is refused.\n\n\
+         | key | default | meaning |\n| --- | --- | --- |\n{}",
+        rows.collect::<String>(),
+        later.collect::<String>()
+    )
 }

@@ -9,6 +9,7 @@ use super::keys::{KAFKA, KEYS};
 use super::origin::{Context, Origin};
 use super::problem::{Place, Problem};
 use super::suggest::suggest;
+use super::value::Wrong;
 use super::yaml::{self, Node};
 
 /// What an environment variable begins with to be a setting.
@@ -18,7 +19,7 @@ const PREFIX: &str = "HALLEY__";
 pub(super) struct Layers<'a> {
     context: &'a mut Context,
     problems: &'a mut Vec<Problem>,
-    layers: Vec<Layer>,
+    lowest_first: Vec<Layer>,
 }
 
 /// Where the nodes of one layer come from.
@@ -42,7 +43,7 @@ enum Named {
 
 impl<'a> Layers<'a> {
     pub(super) fn new(context: &'a mut Context, problems: &'a mut Vec<Problem>) -> Self {
-        Self { context, problems, layers: Vec::new() }
+        Self { context, problems, lowest_first: Vec::new() }
     }
 
     /// Adds the settings file.
@@ -85,7 +86,11 @@ impl<'a> Layers<'a> {
 
     /// The merge: of each key the value of the highest layer that has one.
     pub(super) fn merge(self) -> Result<Map<String, Value>, ConfigError> {
-        self.layers.into_iter().fold(Config::builder(), |all, layer| all.add_source(layer)).build()?.collect()
+        let mut merged = Config::builder();
+        for layer in self.lowest_first {
+            merged = merged.add_source(layer);
+        }
+        merged.build()?.collect()
     }
 
     /// Adds one value that came as text. Lists and maps may be given in YAML's flow style.
@@ -111,7 +116,7 @@ impl<'a> Layers<'a> {
 
     fn add(&mut self, root: &Node, whence: &Whence<'_>) {
         if let Some(values) = self.section("", root, whence) {
-            self.layers.push(Layer(values));
+            self.lowest_first.push(Layer(values));
         }
     }
 
@@ -129,6 +134,10 @@ impl<'a> Layers<'a> {
         for (key, node) in entries {
             let name = if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
             let value = match named(path, &name) {
+                Named::Key if matches!(node.value, yaml::Value::Map(_)) => {
+                    self.problems.push(no_map(path, &name, &whence.at(node.line, node.column)));
+                    None
+                }
                 Named::Key => Some(self.value(node, whence)),
                 Named::Section => self.section(&name, node, whence).map(|values| {
                     let origin = whence.at(node.line, node.column);
@@ -152,10 +161,6 @@ impl<'a> Layers<'a> {
         let kind = match &node.value {
             yaml::Value::Seq(items) => {
                 ValueKind::Array(items.iter().map(|item| self.value(item, whence)).collect())
-            }
-            yaml::Value::Map(entries) => {
-                let entries = entries.iter().map(|(key, node)| (key.name.clone(), self.value(node, whence)));
-                ValueKind::Table(entries.collect())
             }
             _ => node.scalar().map_or(ValueKind::Nil, |text| ValueKind::String(text.to_owned())),
         };
@@ -187,6 +192,15 @@ impl Source for Layer {
 }
 
 // === names ===
+
+/// No key takes a map; those that will do not work yet.
+fn no_map(section: &str, name: &str, origin: &Origin) -> Problem {
+    if let Some(key) = KEYS.iter().find(|key| key.name == name && key.set.is_none()) {
+        return Wrong::not_yet(key.default).about_key(name, origin);
+    }
+    let problem = origin.problem(name, "expected a single value, found a map");
+    if section == KAFKA { problem.hint("write a property's name in one: bootstrap.servers") } else { problem }
+}
 
 fn named(section: &str, name: &str) -> Named {
     let inside = |key: &str| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));

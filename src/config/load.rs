@@ -58,7 +58,7 @@ pub fn load<E: IntoIterator<Item = (String, String)>>(options: LoadOptions<E>) -
         if let Some(value) = find(&values, key.name) {
             let given = Given::new(value.clone(), &context);
             if let Err(wrong) = set(&mut settings, key, &given) {
-                problems.push(wrong.about_key(key.name, &given));
+                problems.push(wrong.about_key(key.name, given.origin()));
             }
         }
     }
@@ -160,7 +160,6 @@ fn kafka(
         let proper = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'));
         let text = if proper && !name.is_empty() {
             given.text("a string").map_err(|wrong| match &value.kind {
-                ValueKind::Table(_) => wrong.hint(format!("write one name with dots: {name}.…")),
                 ValueKind::Array(_) => wrong.hint("write one string with commas"),
                 _ => wrong,
             })
@@ -171,7 +170,7 @@ fn kafka(
             Ok(text) => {
                 properties.insert(name.clone(), text);
             }
-            Err(wrong) => problems.push(wrong.about_key(&format!("{KAFKA}.{name}"), &given)),
+            Err(wrong) => problems.push(wrong.about_key(&format!("{KAFKA}.{name}"), given.origin())),
         }
     }
 }
@@ -189,6 +188,6 @@ fn contradiction(settings: &Settings, values: &Map<String, Value>, context: &Con
     Some(
         Wrong::new("browsers drop such a cookie")
             .hint("set bayeux.cookie.secure: true")
-            .about_key(name, &given),
+            .about_key(name, given.origin()),
     )
 }

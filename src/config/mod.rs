@@ -13,7 +13,7 @@ pub mod yaml;
 mod yaml_hint;
 
 pub use fields::{Fields, Report};
-pub use keys::defaults;
+pub use keys::{defaults, reference};
 pub use load::{LoadOptions, load, mapping_files};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{

@@ -71,11 +71,6 @@ impl Context {
         Value::new(Some(&index), kind.into())
     }
 
-    /// A part of the text of `whole`; its own references are resolved already.
-    pub(super) fn part(&self, whole: &Value, text: &str) -> Value {
-        Value::new(whole.origin().map(str::to_owned).as_ref(), text.replace("${", "$${"))
-    }
-
     /// Where a value was given.
     pub(super) fn origin(&self, value: &Value) -> &Origin {
         let index = value.origin().and_then(|index| index.parse::<usize>().ok()).unwrap_or_default();

@@ -102,7 +102,7 @@ impl<'a> Given<'a> {
     /// A whole number in a range.
     pub(super) fn number(&self, range: RangeInclusive<usize>) -> Result<usize, Wrong> {
         let number = self.parsed("a whole number", "such as 100", |text| text.parse().ok())?;
-        within(number, range, |n| n.to_string())
+        within(number, range, |number: usize| number.to_string())
     }
 
     /// A size in bytes in a range.
@@ -140,12 +140,16 @@ impl<'a> Given<'a> {
             ValueKind::String(_) => {
                 let text = self.text("a list")?;
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-                parts
-                    .map(|part| read(&Given::new(self.context.part(&self.value, part), self.context)))
-                    .collect()
+                parts.map(|part| read(&self.part(part))).collect()
             }
             other => Err(Wrong::new(format!("expected a list, found {}", kind(other)))),
         }
+    }
+
+    /// A part of its text; references are resolved already.
+    fn part(&self, text: &str) -> Self {
+        let origin = self.value.origin().map(str::to_owned);
+        Self::new(Value::new(origin.as_ref(), text.replace("${", "$${")), self.context)
     }
 
     /// A list that has to have an item.
@@ -229,13 +233,18 @@ impl Wrong {
         Self { what: what.into(), hint: None, origin: None }
     }
 
+    /// A setting that has only its default for now.
+    pub(super) fn not_yet(default: &str) -> Self {
+        Self::new("not yet: this version has only the default").hint(format!("remove it, or {default}"))
+    }
+
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
     /// The problem that this is with the value of a key.
-    pub(super) fn about_key(self, key: &str, given: &Given<'_>) -> Problem {
-        let problem = self.origin.as_ref().unwrap_or(given.origin()).problem(key, &self.what);
+    pub(super) fn about_key(self, key: &str, origin: &Origin) -> Problem {
+        let problem = self.origin.as_ref().unwrap_or(origin).problem(key, &self.what);
         match self.hint {
             Some(hint) => problem.hint(hint),
             None => problem,
@@ -265,17 +274,17 @@ fn one_of(names: &[&str]) -> String {
     }
 }
 
-fn within<T: PartialOrd>(
+fn within<T: PartialOrd + Copy>(
     value: T,
     range: RangeInclusive<T>,
-    text: impl Fn(&T) -> String,
+    text: impl Fn(T) -> String,
 ) -> Result<T, Wrong> {
     if range.contains(&value) {
         return Ok(value);
     }
-    let (least, most) = (text(range.start()), text(range.end()));
-    let end = if &value < range.start() { format!("at least {least}") } else { format!("at most {most}") };
-    Err(Wrong::new(format!("{} is out of range", text(&value))).hint(end))
+    let (least, most) = (text(*range.start()), text(*range.end()));
+    let end = if value < *range.start() { format!("at least {least}") } else { format!("at most {most}") };
+    Err(Wrong::new(format!("{} is out of range", text(value))).hint(end))
 }
 
 fn log_level(text: &str) -> Option<LevelFilter> {
@@ -318,7 +327,7 @@ fn size(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(bytes)?).ok()
 }
 
-fn duration_text(duration: &Duration) -> String {
+fn duration_text(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
     match units.iter().find(|(unit, _)| milliseconds >= *unit && milliseconds.is_multiple_of(*unit)) {
@@ -327,9 +336,9 @@ fn duration_text(duration: &Duration) -> String {
     }
 }
 
-fn size_text(bytes: &usize) -> String {
+fn size_text(bytes: usize) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.iter().find(|(unit, _)| bytes >= unit && bytes.is_multiple_of(*unit)) {
+    match units.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
         Some((unit, name)) => format!("{}{name}", bytes / unit),
         None => bytes.to_string(),
     }
@@ -366,10 +375,10 @@ mod tests {
     #[test]
     fn durations_and_sizes_are_said_in_their_largest_unit() {
         for text in ["0ms", "1ms", "1500ms", "30s", "90s", "2m", "1h", "3d"] {
-            assert_eq!(duration_text(&duration(text).unwrap()), text);
+            assert_eq!(duration_text(duration(text).unwrap()), text);
         }
         for text in ["0", "1000", "1KiB", "1536KiB", "1MiB", "2GiB"] {
-            assert_eq!(size_text(&size(text).unwrap()), text);
+            assert_eq!(size_text(size(text).unwrap()), text);
         }
     }
 }
