@@ -114,6 +114,7 @@ impl Server {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.settings.header_timeout)
+            .max_header_size(self.settings.header_bytes)
             // hyper takes no less.
             .max_buf_size(self.settings.header_bytes.max(8192))
             .serve_connection(Io::new(stream), service)

@@ -8,7 +8,7 @@ mod longpoll;
 mod origin;
 mod response;
 #[cfg(test)]
-mod testing;
+mod tests;
 pub mod websocket;
 
 pub use http::{Fallback, Server, Settings, not_found};

@@ -137,7 +137,7 @@ impl Array {
             0 => b"[",
             _ if number == last => b"]",
             _ if number > last => b"",
-            _ if number % 2 == 0 => b",",
+            _ if number.is_multiple_of(2) => b",",
             _ => self.objects.get(number / 2).map_or(b"", |object| object),
         }
     }
@@ -205,7 +205,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::transport::testing::Recorder;
+    use crate::transport::tests::Recorder;
 
     const POST: PostId = PostId { shard: 0, http: 7 };
 

@@ -190,7 +190,7 @@ impl Connection {
                     self.timer = None;
                     return Poll::Pending;
                 }
-                Phase::Draining { code, reason } if self.outbox(|outbox| outbox.is_empty()) => {
+                Phase::Draining { code, reason } if self.outbox(Outbox::is_empty) => {
                     return Poll::Ready(Exit::Close(frame::close(Some(*code), reason)));
                 }
                 Phase::Open | Phase::Leaving(_) | Phase::Draining { .. } => {}
@@ -256,7 +256,7 @@ impl Connection {
         }
         self.fresh = false;
         let shard = self.open.server.hub.home(messages)?;
-        self.outbox(|outbox| outbox.is_empty()).then_some(shard)
+        self.outbox(Outbox::is_empty).then_some(shard)
     }
 
     fn receive(&self, messages: Vec<bayeux::Message>) {

@@ -9,45 +9,45 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
-use super::hub::{Hub, Peer, PostId};
-use super::websocket::{Handover, Link};
-use super::{Server, Settings, not_found};
 use crate::bayeux::{Channel, ConnectionType, Message};
 use crate::hub::{self, HttpId, Input, Outbox, Output, Response, Shard, SocketKey, Via};
 use crate::net;
 use crate::stream::{Batch, Body, Positions, RawRecord, Record, Render, Span, Topic};
+use crate::transport::hub::{Hub, Peer, PostId};
+use crate::transport::websocket::{Handover, Link};
+use crate::transport::{Server, Settings, not_found};
 
 /// Only notes what became of responses.
 #[derive(Default)]
-pub(super) struct Recorder {
-    pub(super) written: RefCell<Vec<(HttpId, bool)>>,
+pub(in crate::transport) struct Recorder {
+    pub(in crate::transport) written: RefCell<Vec<(HttpId, bool)>>,
 }
 
 /// A shard whose subscribes and publishes succeed at once.
-pub(super) struct Driver {
+pub(in crate::transport) struct Driver {
     shard: RefCell<Shard>,
     links: RefCell<HashMap<SocketKey, Rc<Link>>>,
     posts: RefCell<HashMap<HttpId, oneshot::Sender<Response>>>,
     next: Cell<HttpId>,
     offset: Cell<i64>,
     /// What was written whole, or not.
-    pub(super) written: RefCell<Vec<bool>>,
+    pub(in crate::transport) written: RefCell<Vec<bool>>,
     /// Where sockets go on their first message, if anywhere.
-    pub(super) elsewhere: RefCell<Option<Rc<Server>>>,
+    pub(in crate::transport) elsewhere: RefCell<Option<Rc<Server>>>,
 }
 
 /// A running server and its address.
-pub(super) struct Running {
-    pub(super) driver: Rc<Driver>,
-    pub(super) server: Rc<Server>,
-    pub(super) address: SocketAddr,
-    pub(super) drain: watch::Sender<bool>,
+pub(in crate::transport) struct Running {
+    pub(in crate::transport) driver: Rc<Driver>,
+    pub(in crate::transport) server: Rc<Server>,
+    pub(in crate::transport) address: SocketAddr,
+    pub(in crate::transport) drain: watch::Sender<bool>,
 }
 
 struct Copied;
 
 /// Runs `test` on a thread like a shard's.
-pub(super) fn run<F: Future<Output = ()>>(test: F) {
+pub(in crate::transport) fn run<F: Future<Output = ()>>(test: F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(LocalSet::new().run_until(async {
         tokio::time::timeout(Duration::from_secs(20), test).await.expect("the test ends");
@@ -55,7 +55,7 @@ pub(super) fn run<F: Future<Output = ()>>(test: F) {
 }
 
 /// Starts a server with one shard; must be called inside [`run`].
-pub(super) fn start(settings: &crate::config::Settings) -> Running {
+pub(in crate::transport) fn start(settings: &crate::config::Settings) -> Running {
     let driver = Rc::new(Driver::new(settings));
     let settings = Settings::new(settings).unwrap();
     let (drain, draining) = watch::channel(false);
@@ -107,7 +107,7 @@ impl Driver {
     }
 
     /// Records on channels, their values JSON.
-    pub(super) fn records(&self, records: &[(&str, &str)]) {
+    pub(in crate::transport) fn records(&self, records: &[(&str, &str)]) {
         let topic = std::sync::Arc::new(Topic::new("t".into(), 1));
         let from = self.offset.get();
         let render: std::sync::Arc<dyn Render> = std::sync::Arc::new(Copied);
@@ -137,11 +137,11 @@ impl Driver {
         self.handle(Input::Flush);
     }
 
-    pub(super) fn stats(&self) -> hub::Stats {
+    pub(in crate::transport) fn stats(&self) -> hub::Stats {
         self.shard.borrow().stats()
     }
 
-    pub(super) fn handle(&self, input: Input) {
+    pub(in crate::transport) fn handle(&self, input: Input) {
         let shard = &mut *self.shard.borrow_mut();
         shard.handle(input, Instant::now());
         while let Some(output) = shard.poll_output() {
@@ -201,7 +201,7 @@ impl Hub for Driver {
     }
 
     fn hand_over(&self, _: u16, socket: Handover) {
-        super::websocket::adopt(self.elsewhere.borrow().clone().unwrap(), socket);
+        crate::transport::websocket::adopt(self.elsewhere.borrow().clone().unwrap(), socket);
     }
 
     fn receive(&self, socket: SocketKey, peer: &Peer, messages: Vec<Message>) {

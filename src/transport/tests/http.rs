@@ -1,0 +1,205 @@
+use std::time::Duration;
+
+use super::client::{HANDSHAKE, Wire, client_id, connect, subscribe};
+use super::driver::{run, start};
+use crate::config::Settings;
+
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.bayeux.timeout = Duration::from_millis(200);
+    settings.limits.body = 1000;
+    settings.limits.body_timeout = Duration::from_millis(50);
+    settings.limits.header_timeout = Duration::from_millis(300);
+    settings.origins = vec!["https://app.example.com".to_owned()];
+    settings
+}
+
+/// A session that has connected once and is subscribed to a channel.
+async fn session(wire: &mut Wire, channel: &str) -> String {
+    let client = client_id(&wire.post(HANDSHAKE).await.body);
+    wire.post(&connect(&client)).await;
+    assert!(wire.post(&subscribe(&client, channel)).await.body.contains(r#""successful":true"#));
+    client
+}
+
+#[test]
+fn a_record_ends_a_held_connect() {
+    run(async {
+        let server = start(&settings());
+        let mut wire = Wire::open(server.address).await;
+        let reply = wire.post(HANDSHAKE).await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.header("content-type"), Some("application/json;charset=UTF-8"));
+        assert_eq!(reply.header("cache-control"), Some("no-store"));
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+        let cookie = reply.header("set-cookie").unwrap();
+        assert!(
+            cookie.starts_with("BAYEUX_BROWSER=") && cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax")
+        );
+        let client = client_id(&reply.body);
+        wire.post(&connect(&client)).await;
+        wire.post(&subscribe(&client, "/a")).await;
+        wire.send("POST /cometd/connect", &connect(&client)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        server.driver.records(&[("/a", "1"), ("/a", "2"), ("/b", "3")]);
+        let reply = wire.reply().await;
+        assert!(
+            reply.body.starts_with(r#"[{"channel":"/a","data":1},{"channel":"/a","data":2},{"#),
+            "{reply:?}"
+        );
+        assert!(!server.driver.written.borrow().contains(&false));
+        // Nothing more: the next one is held to its end.
+        let reply = wire.post(&connect(&client)).await;
+        assert!(reply.body.starts_with(r#"[{"channel":"/meta/connect""#), "{reply:?}");
+    });
+}
+
+#[test]
+fn a_client_that_leaves_a_held_connect_loses_nothing() {
+    run(async {
+        let server = start(&settings());
+        let mut wire = Wire::open(server.address).await;
+        let client = session(&mut wire, "/a").await;
+        let mut other = Wire::open(server.address).await;
+        other.send("POST /cometd", &connect(&client)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(other);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(server.driver.written.borrow().last(), Some(&false));
+        server.driver.records(&[("/a", "1")]);
+        assert!(wire.post(&connect(&client)).await.body.starts_with(r#"[{"channel":"/a","data":1},"#));
+    });
+}
+
+#[test]
+fn every_kind_of_body_is_read() {
+    run(async {
+        let server = start(&settings());
+        let mut wire = Wire::open(server.address).await;
+        let object = HANDSHAKE.trim_matches(['[', ']']);
+        let form = HANDSHAKE.replace('"', "%22").replace('[', "%5b").replace(',', "%2C");
+        for (head, body) in [
+            ("POST /cometd", HANDSHAKE.to_owned()),
+            ("POST /cometd/58.0/handshake?x=y", object.to_owned()),
+            ("POST /cometd/", format!("message={form}")),
+            ("POST /cometd/", format!("message={form}&message={object}")),
+        ] {
+            let reply = wire.request(head, &body).await;
+            assert_eq!(client_id(&reply.body).len(), 35, "{reply:?}");
+        }
+        let chunked = format!(
+            "POST /cometd HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\ncookie:\r\n\r\n\
+             {:x}\r\n{HANDSHAKE}\r\n0\r\n\r\n",
+            HANDSHAKE.len()
+        );
+        wire.say(chunked).await;
+        assert_eq!(wire.reply().await.status, 100);
+        assert_eq!(wire.reply().await.status, 200);
+        assert_eq!(wire.post("[]").await.body, "[]");
+    });
+}
+
+#[test]
+fn what_is_wrong_is_told_with_a_status() {
+    run(async {
+        let server = start(&settings());
+        for (head, body, status, hint) in [
+            ("GET /", "", 404, "Bayeux is at /cometd"),
+            ("GET /cometdx", "", 404, "Bayeux is at /cometd"),
+            ("GET /cometd", "", 400, "POST"),
+            ("PUT /cometd", "", 405, "POST"),
+            ("POST /cometd", "", 400, "empty"),
+            ("POST /cometd", "[{]", 400, "JSON"),
+            ("POST /cometd", "hello", 400, "neither"),
+            ("POST /cometd", &"[".repeat(900), 400, "deep"),
+            ("POST /cometd", &"x".repeat(1001), 413, "limits.body"),
+        ] {
+            let mut wire = Wire::open(server.address).await;
+            let reply = wire.request(head, body).await;
+            assert_eq!(reply.status, status, "{head} {reply:?}");
+            assert!(reply.body.contains(hint), "{reply:?}");
+            assert_eq!(reply.header("content-type"), Some("text/plain;charset=UTF-8"));
+        }
+    });
+}
+
+#[test]
+fn half_sent_requests_end() {
+    run(async {
+        let server = start(&settings());
+        let mut body = Wire::open(server.address).await;
+        body.say("POST /cometd HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n[").await;
+        assert_eq!(body.reply().await.status, 408);
+        let mut head = Wire::open(server.address).await;
+        head.say("POST /cometd HTTP/1.1\r\nhost").await;
+        let mut silent = Wire::open(server.address).await;
+        assert!(silent.ended().await);
+        assert!(head.ended().await);
+        let mut large = Wire::open(server.address).await;
+        large.say(format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(40_000))).await;
+        assert_eq!(large.reply().await.status, 431);
+    });
+}
+
+#[test]
+fn origins_are_checked() {
+    run(async {
+        let server = start(&settings());
+        let mut wire = Wire::open(server.address).await;
+        let with_origin =
+            |line: &str, origin: &str| format!("{line} HTTP/1.1\r\nhost: gateway\r\norigin: {origin}\r\n");
+        wire.say(with_origin("OPTIONS /cometd/connect", "https://app.example.com")).await;
+        wire.say("access-control-request-headers: x-mine\r\n\r\n").await;
+        let reply = wire.reply().await;
+        assert_eq!(reply.status, 204);
+        assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example.com"));
+        assert_eq!(reply.header("access-control-allow-headers"), Some("x-mine"));
+        wire.say(with_origin("POST /cometd", "https://app.example.com")).await;
+        wire.say(format!("content-length: {}\r\n\r\n{HANDSHAKE}", HANDSHAKE.len())).await;
+        let reply = wire.reply().await;
+        assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example.com"));
+        assert_eq!(reply.header("access-control-allow-credentials"), Some("true"));
+        for line in ["OPTIONS /cometd", "POST /cometd", "GET /cometd"] {
+            let mut wire = Wire::open(server.address).await;
+            wire.say(with_origin(line, "https://evil.example")).await;
+            wire.say("connection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
+            let reply = wire.reply().await;
+            assert_eq!(reply.status, 403, "{line}");
+            assert_eq!(reply.header("access-control-allow-origin"), None);
+        }
+        assert_eq!(server.driver.stats().handshakes, 1);
+    });
+}
+
+#[test]
+fn connections_end_when_the_gateway_goes_down() {
+    run(async {
+        let server = start(&settings());
+        let mut idle = Wire::open(server.address).await;
+        let client = session(&mut idle, "/a").await;
+        let mut held = Wire::open(server.address).await;
+        held.send("POST /cometd", &connect(&client)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        server.drain.send_replace(true);
+        assert!(idle.ended().await);
+        let reply = held.reply().await;
+        assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+        assert!(held.ended().await);
+    });
+}
+
+#[test]
+fn a_parked_poll_is_small() {
+    // The future of a connection, of which one lives as long as each long-polling client.
+    run(async {
+        let server = start(&settings());
+        let (stream, peer) = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let peer = stream.peer_addr().unwrap();
+            (stream, peer)
+        };
+        let size = size_of_val(&server.server.clone().serve(stream, peer));
+        assert!(size < 4096, "{size} bytes");
+    });
+}
