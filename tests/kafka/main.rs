@@ -4,4 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad;
+mod command_line;
+mod publish;
+mod records;
 mod rig;

@@ -76,7 +76,7 @@ impl Client {
             replies: VecDeque::new(),
             connects: VecDeque::new(),
         };
-        let reply = client.request(json!({
+        let reply = client.request(&json!({
             "channel": "/meta/handshake",
             "version": "1.0",
             "supportedConnectionTypes": [transport.name()],
@@ -103,22 +103,28 @@ impl Client {
     }
 
     /// Sends one message with an id of its own and the session's clientId; returns the id.
-    pub fn send(&mut self, mut message: Value) -> io::Result<String> {
+    pub fn send(&mut self, message: &Value) -> io::Result<String> {
         let id = self.next_id();
+        self.resend(message, &id)?;
+        Ok(id)
+    }
+
+    /// Sends a message with an id that was used before.
+    pub fn resend(&mut self, message: &Value, id: &str) -> io::Result<()> {
+        let mut message = message.clone();
         message["id"] = json!(id);
         if !self.id.is_empty() {
             message["clientId"] = json!(self.id);
         }
         let text = json!([message]).to_string();
         match &mut self.wire {
-            Wire::WebSocket(ws) => ws.send_text(&text)?,
-            Wire::LongPolling { main, .. } => main.send_post("/cometd", &[], text.as_bytes())?,
+            Wire::WebSocket(ws) => ws.send_text(&text),
+            Wire::LongPolling { main, .. } => main.send_post("/cometd", &[], text.as_bytes()),
         }
-        Ok(id)
     }
 
     /// Sends a message and waits for the reply with its id.
-    pub fn request(&mut self, message: Value) -> Value {
+    pub fn request(&mut self, message: &Value) -> Value {
         let id = self.send(message).expect("the message is sent");
         self.reply(&id, PATIENCE).expect("the message is answered")
     }
@@ -135,19 +141,19 @@ impl Client {
     }
 
     pub fn subscribe(&mut self, channel: &str) -> Value {
-        self.request(json!({ "channel": "/meta/subscribe", "subscription": channel }))
+        self.request(&json!({ "channel": "/meta/subscribe", "subscription": channel }))
     }
 
     pub fn unsubscribe(&mut self, channel: &str) -> Value {
-        self.request(json!({ "channel": "/meta/unsubscribe", "subscription": channel }))
+        self.request(&json!({ "channel": "/meta/unsubscribe", "subscription": channel }))
     }
 
     pub fn publish(&mut self, channel: &str, data: &Value) -> Value {
-        self.request(json!({ "channel": channel, "data": data }))
+        self.request(&json!({ "channel": channel, "data": data }))
     }
 
     pub fn disconnect(&mut self) -> Value {
-        self.request(json!({ "channel": "/meta/disconnect" }))
+        self.request(&json!({ "channel": "/meta/disconnect" }))
     }
 
     fn send_connect(&mut self, timeout: Option<u64>) -> io::Result<()> {
@@ -175,6 +181,14 @@ impl Client {
                 return Ok(reply);
             }
             self.pump(until, true)?;
+        }
+    }
+
+    /// The next response on the connection of the held connect, as it is.
+    pub fn raw_poll_response(&mut self, limit: Duration) -> io::Result<super::http::Response> {
+        match &mut self.wire {
+            Wire::LongPolling { poll, .. } => poll.response(Instant::now() + limit),
+            Wire::WebSocket(_) => panic!("a WebSocket has no responses"),
         }
     }
 

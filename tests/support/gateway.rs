@@ -81,22 +81,40 @@ impl Gateway {
     }
 
     /// `halley dev` against `kafka` in place of its own broker.
-    pub fn dev(kafka: &Kafka, settings: &[(&str, &str)]) -> Self {
+    pub fn dev(kafka: &Kafka) -> Self {
+        Self::start_dev(&[format!("kafka.bootstrap.servers={}", kafka.bootstrap())])
+    }
+
+    /// `halley dev` as it comes, on ports of the test's own.
+    pub fn demo() -> Self {
+        Self::start_dev(&[])
+    }
+
+    fn start_dev(settings: &[String]) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the gateway");
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (listen, admin) = (local(free_port()), local(free_port()));
         let mut command = process::command(binary());
         command.arg("dev").current_dir(env!("CARGO_MANIFEST_DIR"));
-        command.arg("--set").arg(format!("kafka.bootstrap.servers={}", kafka.bootstrap()));
         command.arg("--set").arg(format!("listen={listen}")).arg("--set").arg(format!("admin={admin}"));
-        for (key, value) in settings {
-            command.arg("--set").arg(format!("{key}={value}"));
+        for setting in settings {
+            command.arg("--set").arg(setting);
         }
         let started = Instant::now();
         let process = Process::start("halley", command);
         let mut gateway = Self { process, dir, listen, admin, started, ready_after: Duration::ZERO };
         gateway.wait_until_ready();
         gateway
+    }
+
+    /// SIGKILL, and the same again on the same ports: every session is forgotten.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        let mut command = process::command(binary());
+        command.arg("serve").arg("--config").arg(self.dir.path().join("halley.yaml"));
+        self.started = Instant::now();
+        self.process = Process::start("halley", command);
+        self.wait_until_ready();
     }
 
     fn wait_until_ready(&mut self) {

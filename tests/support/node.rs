@@ -72,6 +72,13 @@ impl Node {
             self.passed.push(event);
         }
     }
+
+    /// Panics if such an event has come.
+    pub fn never(&mut self, kind: &str, mut matches: impl FnMut(&Value) -> bool) {
+        self.passed.extend(self.events.try_iter());
+        let found = self.passed.iter().find(|event| event["event"] == kind && matches(event));
+        assert!(found.is_none(), "{found:?}");
+    }
 }
 
 impl Drop for Node {

@@ -1,0 +1,8 @@
+//! What the wire must be, and what happens to those who break it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod hostile;
+mod wire;

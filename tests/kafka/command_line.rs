@@ -1,0 +1,99 @@
+//! `halley check` and `halley serve` with files full of mistakes.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::support::gateway::halley;
+
+const SETTINGS: &str = r#"listen: 127.0.0.1:8080
+lisen: 127.0.0.1:8081
+publish: { timeout: soon }
+kafka: { bootstrap.servers: "127.0.0.1:9092" }
+mappings: mappings/
+"#;
+
+const ROUTES: &str = r#"routes:
+  - name: prices
+    channel: "/prices/{symbol}"
+    tpic: prices
+    topic: prices
+    key: "{symbol}"
+  - name: orders
+    channel: "/orders/{region}/{id}"
+    topic: orders
+    key: "{id}"
+  - name: later
+    channel: "/later/{id}"
+    topic: later
+    key: "{id}"
+    filter: "value.x > 1"
+"#;
+
+fn files(dir: &Path) {
+    std::fs::create_dir(dir.join("mappings")).unwrap();
+    std::fs::write(dir.join("halley.yaml"), SETTINGS).unwrap();
+    std::fs::write(dir.join("mappings/routes.yaml"), ROUTES).unwrap();
+}
+
+/// The lines about the files, wherever they were printed.
+fn problems(output: &Output) -> Vec<String> {
+    let all = [&output.stdout[..], &output.stderr[..]].concat();
+    let text = String::from_utf8(all).expect("output in UTF-8");
+    assert!(!text.contains("panicked"), "{text}");
+    text.lines().filter(|line| line.contains(".yaml:")).map(str::to_owned).collect()
+}
+
+#[test]
+fn five_mistakes_of_three_kinds_are_five_lines() {
+    for command in ["check", "serve"] {
+        let dir = tempfile::tempdir().unwrap();
+        files(dir.path());
+        let output = halley(dir.path(), &[command, "--config", "halley.yaml"]);
+        assert_eq!(output.status.code(), Some(2), "{command}: {output:?}");
+        let found = problems(&output);
+        assert_eq!(found.len(), 5, "{command}: {found:#?}");
+        for (line, (place, about)) in found.iter().zip([
+            ("halley.yaml:2:1: ", "lisen"),
+            ("halley.yaml:3:21: ", "timeout"),
+            ("mappings/routes.yaml:4:5: ", "tpic"),
+            ("mappings/routes.yaml:8:14: ", "region"),
+            ("mappings/routes.yaml:15:5: ", "filter"),
+        ]) {
+            assert!(line.contains(place), "{command}: {place} in {line}");
+            assert!(line.contains(about), "{command}: {about} in {line}");
+        }
+    }
+}
+
+#[test]
+fn a_good_pair_of_files_is_good() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("mappings")).unwrap();
+    std::fs::write(dir.path().join("halley.yaml"), "mappings: mappings/\n").unwrap();
+    let good = "routes:\n  - name: prices\n    channel: \"/prices/{symbol}\"\n    topic: prices\n    key: \"{symbol}\"\n";
+    std::fs::write(dir.path().join("mappings/routes.yaml"), good).unwrap();
+    let output = halley(dir.path(), &["check", "--config", "halley.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("/prices/{symbol}"), "{output:?}");
+    let output = halley(dir.path(), &["route", "--config", "halley.yaml", "/prices/ACME"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("ACME"), "{output:?}");
+}
+
+#[test]
+fn a_missing_file_or_a_bad_flag_is_an_error_and_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [
+        &["serve", "--config", "absent.yaml"][..],
+        &["check", "--config", "absent.yaml"],
+        &["serve", "--set", "listen"],
+        &["serve", "--set", "listen=nonsense"],
+        &["serve", "--set", "nonsense=1"],
+        &["nonsense"],
+    ] {
+        let output = halley(dir.path(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!text.contains("panicked") && !text.is_empty(), "{args:?}: {text}");
+    }
+}
