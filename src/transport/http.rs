@@ -179,8 +179,26 @@ impl Server {
     }
 }
 
-/// The answer where nothing else is configured: says where Bayeux is.
-pub fn not_found(settings: &Settings) -> Fallback {
+/// Serves files outside the Bayeux paths: `find` gives the `Content-Type` and bytes for a path. Where it gives nothing, a
+/// text says where Bayeux is.
+pub fn files(
+    settings: &Settings,
+    find: impl Fn(&str) -> Option<(&'static str, Bytes)> + 'static,
+) -> Fallback {
     let hint = Bytes::from(format!("nothing here; Bayeux is at {}\n", settings.paths.join(", ")));
-    Rc::new(move |_, _| Box::pin(std::future::ready(text(StatusCode::NOT_FOUND, hint.clone()))))
+    let answer = move |request: Request<Incoming>| {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::NOT_FOUND, hint.clone());
+        }
+        let Some((content_type, bytes)) = find(request.uri().path()) else {
+            return text(StatusCode::NOT_FOUND, hint.clone());
+        };
+        let mut response = Response::new(Body::from(bytes));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    };
+    Rc::new(move |request, _| Box::pin(std::future::ready(answer(request))))
 }

@@ -11,7 +11,7 @@ mod response;
 mod tests;
 pub mod websocket;
 
-pub use http::{Fallback, Server, Settings, not_found};
+pub use http::{Fallback, Server, Settings, files};
 pub use hub::{Hub, Peer, PostId};
 pub use origin::BadOrigin;
 pub use response::{Body, text};

@@ -15,7 +15,7 @@ use crate::net;
 use crate::stream::{Batch, Body, Positions, RawRecord, Record, Render, Span, Topic};
 use crate::transport::hub::{Hub, Peer, PostId};
 use crate::transport::websocket::{Handover, Link};
-use crate::transport::{Server, Settings, not_found};
+use crate::transport::{Server, Settings, files};
 
 /// Only notes what became of responses.
 #[derive(Default)]
@@ -59,7 +59,7 @@ pub(in crate::transport) fn start(settings: &crate::config::Settings) -> Running
     let driver = Rc::new(Driver::new(settings));
     let settings = Settings::new(settings).unwrap();
     let (drain, draining) = watch::channel(false);
-    let fallback = not_found(&settings);
+    let fallback = files(&settings, |path| (path == "/page").then(|| ("text/html", "<p>".into())));
     let server = Server::new(driver.clone(), settings, fallback, draining);
     let listener = net::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();

@@ -124,6 +124,18 @@ fn what_is_wrong_is_told_with_a_status() {
 }
 
 #[test]
+fn other_paths_may_have_files() {
+    run(async {
+        let server = start(&settings());
+        let mut wire = Wire::open(server.address).await;
+        let reply = wire.request("GET /page?x", "").await;
+        assert_eq!((reply.status, reply.body.as_str()), (200, "<p>"));
+        assert_eq!(reply.header("content-type"), Some("text/html"));
+        assert_eq!(wire.request("POST /page", "").await.status, 404);
+    });
+}
+
+#[test]
 fn half_sent_requests_end() {
     run(async {
         let server = start(&settings());
