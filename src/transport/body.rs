@@ -7,6 +7,9 @@ use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::Body;
 
+/// Bodies up to this size are copied.
+const SMALL: usize = 2048;
+
 /// How much of a body is waited for.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -98,7 +101,8 @@ where
     }
 }
 
-/// Most bodies come in one piece, which is then not copied.
+/// A body that comes in one piece is not copied, unless it is small: it would keep hyper's whole read buffer alive for as long
+/// as a connect is held.
 async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, Unreadable>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -117,7 +121,7 @@ where
         }
     }
     if rest.is_empty() {
-        return Ok(first);
+        return Ok(if first.len() <= SMALL { Bytes::copy_from_slice(&first) } else { first });
     }
     let mut whole = first.chain(rest);
     Ok(whole.copy_to_bytes(whole.remaining()))

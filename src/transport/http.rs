@@ -111,16 +111,15 @@ impl Server {
             let server = server.clone();
             async move { Ok::<_, Infallible>(server.answer(request, peer.ip()).await) }
         });
-        let connection = http1::Builder::new()
+        let mut builder = http1::Builder::new();
+        builder
             .timer(TokioTimer::new())
             .header_read_timeout(self.settings.header_timeout)
             .max_header_size(self.settings.header_bytes)
             // hyper takes no less.
-            .max_buf_size(self.settings.header_bytes.max(8192))
-            .serve_connection(Io::new(stream), service)
-            .with_upgrades();
+            .max_buf_size(self.settings.header_bytes.max(8192));
         drop(self);
-        let mut connection = pin!(connection);
+        let mut connection = pin!(builder.serve_connection(Io::new(stream), service).with_upgrades());
         let result = tokio::select! {
             result = connection.as_mut() => result,
             _ = drain.wait_for(|draining| *draining) => {
