@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use super::response::{Body, text};
 use super::websocket::{self, handshake};
 use crate::bayeux;
 use crate::net::Io;
+use crate::telemetry::ShardMetrics;
 
 /// Answers what is not Bayeux.
 pub type Fallback = Rc<dyn Fn(Request<Incoming>, IpAddr) -> Pin<Box<dyn Future<Output = Response<Body>>>>>;
@@ -54,6 +56,7 @@ pub struct Settings {
 pub struct Server {
     pub(super) hub: Rc<dyn Hub>,
     pub(super) settings: Settings,
+    pub(super) metrics: Arc<ShardMetrics>,
     fallback: Fallback,
     /// Turns true when the gateway goes down: connections end after the request that is being answered.
     drain: watch::Receiver<bool>,
@@ -94,9 +97,10 @@ impl Server {
         hub: Rc<dyn Hub>,
         settings: Settings,
         fallback: Fallback,
+        metrics: Arc<ShardMetrics>,
         drain: watch::Receiver<bool>,
     ) -> Rc<Self> {
-        Rc::new(Self { hub, settings, fallback, drain })
+        Rc::new(Self { hub, settings, metrics, fallback, drain })
     }
 
     /// Serves a connection, accepted on whatever thread, to its end. A WebSocket goes on in a task of its own.
@@ -109,7 +113,12 @@ impl Server {
         let server = self.clone();
         let service = service_fn(move |request| {
             let server = server.clone();
-            async move { Ok::<_, Infallible>(server.answer(request, peer.ip()).await) }
+            async move {
+                let metrics = server.metrics.clone();
+                let response = server.answer(request, peer.ip()).await;
+                count(&metrics, response.status());
+                Ok::<_, Infallible>(response)
+            }
         });
         let mut builder = http1::Builder::new();
         builder
@@ -118,6 +127,7 @@ impl Server {
             .max_header_size(self.settings.header_bytes)
             // hyper takes no less.
             .max_buf_size(self.settings.header_bytes.max(8192));
+        let metrics = self.metrics.clone();
         drop(self);
         let mut connection = pin!(builder.serve_connection(Io::new(stream), service).with_upgrades());
         let result = tokio::select! {
@@ -128,6 +138,11 @@ impl Server {
             }
         };
         if let Err(error) = result {
+            if error.is_parse_too_large() {
+                metrics.refused_too_large.inc();
+            } else if error.is_parse() {
+                metrics.refused_malformed.inc();
+            }
             tracing::debug!(peer = %peer.ip(), %error, "connection ended");
         }
     }
@@ -138,6 +153,7 @@ impl Server {
         }
         let verdict = self.settings.origins.check(request.headers(), false);
         if verdict == Verdict::Refused {
+            self.metrics.refused_origin.inc();
             tracing::debug!(peer = %address, "origin refused");
             return text(
                 StatusCode::FORBIDDEN,
@@ -176,6 +192,17 @@ impl Server {
         verdict.allow(response.headers_mut());
         response
     }
+}
+
+fn count(metrics: &ShardMetrics, status: StatusCode) {
+    let cell = match status.as_u16() {
+        100..200 => &metrics.http_1xx,
+        200..300 => &metrics.http_2xx,
+        300..400 => &metrics.http_3xx,
+        400..500 => &metrics.http_4xx,
+        _ => &metrics.http_5xx,
+    };
+    cell.inc();
 }
 
 /// Serves files outside the Bayeux paths: `find` gives the `Content-Type` and bytes for a path. Where it gives nothing, a

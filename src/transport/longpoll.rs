@@ -20,11 +20,11 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=UTF
 pub(super) async fn answer(server: Rc<Server>, body: Incoming, peer: Peer) -> Response<Body> {
     let messages = match body::read(body, server.settings.body).await.and_then(Content::of) {
         Ok(content) => parse(&content, &server.settings.messages),
-        Err(error) => return refuse(&peer, error.status(), &error),
+        Err(error) => return refuse(&server, &peer, error.status(), &error),
     };
     let messages = match messages {
         Ok(messages) => messages,
-        Err(error) => return refuse(&peer, StatusCode::BAD_REQUEST, &error),
+        Err(error) => return refuse(&server, &peer, StatusCode::BAD_REQUEST, &error),
     };
     let (post, response) = server.hub.post(peer, messages);
     let receipt = Receipt::new(server.hub.clone(), post);
@@ -57,7 +57,13 @@ fn parse(content: &Content, limits: &bayeux::Limits) -> Result<Vec<Message>, Par
     }
 }
 
-fn refuse(peer: &Peer, status: StatusCode, error: &dyn std::error::Error) -> Response<Body> {
+fn refuse(server: &Server, peer: &Peer, status: StatusCode, error: &dyn std::error::Error) -> Response<Body> {
+    let refused = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => &server.metrics.refused_too_large,
+        StatusCode::REQUEST_TIMEOUT => &server.metrics.refused_timeout,
+        _ => &server.metrics.refused_malformed,
+    };
+    refused.inc();
     tracing::debug!(peer = %peer.address, status = status.as_u16(), %error, "request refused");
     text(status, Bytes::from(format!("{error}\n")))
 }

@@ -13,6 +13,7 @@ use crate::bayeux::{Channel, ConnectionType, Message};
 use crate::hub::{self, HttpId, Input, Outbox, Output, Response, Shard, SocketKey, Via};
 use crate::net;
 use crate::stream::{Batch, Body, Positions, RawRecord, Record, Render, Span, Topic};
+use crate::telemetry::ShardMetrics;
 use crate::transport::hub::{Hub, Peer, PostId};
 use crate::transport::websocket::{Handover, Link};
 use crate::transport::{Server, Settings, files};
@@ -40,6 +41,7 @@ pub(in crate::transport) struct Driver {
 pub(in crate::transport) struct Running {
     pub(in crate::transport) driver: Rc<Driver>,
     pub(in crate::transport) server: Rc<Server>,
+    pub(in crate::transport) metrics: std::sync::Arc<ShardMetrics>,
     pub(in crate::transport) address: SocketAddr,
     pub(in crate::transport) drain: watch::Sender<bool>,
 }
@@ -60,7 +62,8 @@ pub(in crate::transport) fn start(settings: &crate::config::Settings) -> Running
     let settings = Settings::new(settings).unwrap();
     let (drain, draining) = watch::channel(false);
     let fallback = files(&settings, |path| (path == "/page").then(|| ("text/html", "<p>".into())));
-    let server = Server::new(driver.clone(), settings, fallback, draining);
+    let metrics = std::sync::Arc::<ShardMetrics>::default();
+    let server = Server::new(driver.clone(), settings, fallback, metrics.clone(), draining);
     let listener = net::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let serving = server.clone();
@@ -74,7 +77,7 @@ pub(in crate::transport) fn start(settings: &crate::config::Settings) -> Running
             ticking.handle(Input::Timeout);
         }
     });
-    Running { driver, server, address, drain }
+    Running { driver, server, metrics, address, drain }
 }
 
 // === impl Driver ===

@@ -120,6 +120,9 @@ fn what_is_wrong_is_told_with_a_status() {
             assert!(reply.body.contains(hint), "{reply:?}");
             assert_eq!(reply.header("content-type"), Some("text/plain;charset=UTF-8"));
         }
+        let metrics = &server.metrics;
+        assert_eq!((metrics.http_4xx.get(), metrics.refused_malformed.get()), (9, 4));
+        assert_eq!(metrics.refused_too_large.get(), 1);
     });
 }
 
@@ -179,7 +182,7 @@ fn origins_are_checked() {
             assert_eq!(reply.status, 403, "{line}");
             assert_eq!(reply.header("access-control-allow-origin"), None);
         }
-        assert_eq!(server.driver.stats().handshakes, 1);
+        assert_eq!((server.driver.stats().handshakes, server.metrics.refused_origin.get()), (1, 3));
     });
 }
 

@@ -265,12 +265,18 @@ impl Connection {
 
     /// Answers a text that holds no messages. The framing is sound, so the connection goes on.
     fn refuse(&self, error: &bayeux::ParseError) {
+        self.open.server.metrics.refused_malformed.inc();
         tracing::debug!(peer = %self.peer.address, %error, "WebSocket message refused");
         let error = serde_json::Value::from(format!("400::{error}"));
         self.send(text_frame(format!(r#"[{{"successful":false,"error":{error}}}]"#).as_bytes()));
     }
 
     fn violation(&mut self, violation: Violation) {
+        let metrics = &self.open.server.metrics;
+        match violation {
+            Violation::TooBig(_) => metrics.refused_too_large.inc(),
+            Violation::Protocol(_) | Violation::NotUtf8 => metrics.refused_malformed.inc(),
+        }
         tracing::debug!(peer = %self.peer.address, %violation, "WebSocket closed");
         self.drain(violation.code(), &violation.to_string());
     }

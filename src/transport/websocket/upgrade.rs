@@ -22,18 +22,25 @@ pub(in crate::transport) fn upgrade(
 ) -> Response<Body> {
     let accepted = match handshake::accept(request.method(), request.version(), request.headers()) {
         Ok(accepted) => accepted,
-        Err(refusal @ Refusal::Version) => {
-            let mut response = text(StatusCode::UPGRADE_REQUIRED, format!("{refusal}\n"));
-            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        Err(refusal) => {
+            server.metrics.refused_malformed.inc();
+            let status = match refusal {
+                Refusal::Version => StatusCode::UPGRADE_REQUIRED,
+                Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
+            };
+            let mut response = text(status, format!("{refusal}\n"));
+            if refusal == Refusal::Version {
+                response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
             return response;
         }
-        Err(refusal) => return text(StatusCode::BAD_REQUEST, format!("{refusal}\n")),
     };
     let upgraded = hyper::upgrade::on(request);
     tokio::task::spawn_local(async move {
         // Fails only if the connection broke before the answer was written.
         let Ok(upgraded) = upgraded.await else { return };
         if let Ok(parts) = upgraded.downcast::<Io>() {
+            server.metrics.websocket_upgrades.inc();
             socket::start(server, parts.io.into_inner(), peer, &parts.read_buf);
         }
     });
