@@ -9,8 +9,10 @@ export HALLEY_CACHE ?= $(HOME)/.cache/halley
 export CARGO_TARGET_DIR ?= $(HALLEY_CACHE)/target
 
 STEP := @scripts/step
-# Tests that need a quiet machine, or that are told apart by name when they fail, have a target of their own.
-BLACKBOX := --test conformance --test kafka --test clients --test chaos
+# tests/NAME.rs are quick and run as they are built for development; tests/NAME/main.rs are black-box tests of the release build.
+# The load tests want the machine for themselves.
+QUICK := $(patsubst tests/%.rs,--test %,$(wildcard tests/*.rs))
+BLACKBOX := $(patsubst tests/%/main.rs,--test %,$(filter-out tests/load/main.rs,$(wildcard tests/*/main.rs)))
 
 .PHONY: help dev test soak clean
 .DEFAULT_GOAL := help
@@ -27,7 +29,7 @@ test:
 	@scripts/need build demo kafka clients browser
 	$(STEP) "Format" cargo fmt --all --check
 	$(STEP) "Lints" cargo clippy --all-targets --quiet -- -D warnings
-	$(STEP) "Unit tests" cargo test --quiet --lib --bins --test architecture --test docs
+	$(STEP) "Unit tests" cargo test --quiet --lib --bins $(QUICK)
 	$(STEP) "Build of the gateway and the black-box tests" cargo test --release --no-run $(BLACKBOX) --test load
 	$(STEP) "Black-box tests" cargo test --release --no-fail-fast $(BLACKBOX)
 	$(STEP) "Load, start and memory" cargo test --release --test load -- --test-threads=1 --nocapture
