@@ -67,6 +67,11 @@ impl Report {
         self.problems.borrow().is_empty()
     }
 
+    /// How much is wrong so far.
+    pub fn len(&self) -> usize {
+        self.problems.borrow().len()
+    }
+
     /// Everything wrong, in the order of the file.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();

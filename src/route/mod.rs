@@ -1,1 +1,27 @@
-//! Route.
+//! Routes: mapping files, and what ties channels to records in both directions. Pure.
+
+mod across;
+mod channel;
+mod cover;
+mod definition;
+mod escape;
+mod file;
+mod open;
+mod partition;
+mod plan;
+mod project;
+mod selector;
+mod table;
+mod target;
+mod template;
+
+pub use cover::{Coverage, Reads, TopicMatcher};
+pub use definition::Route;
+pub use file::{Checked, Source, parse};
+pub use partition::{FixedKey, Partitioner};
+pub use plan::{Routed, TopicPlan, Unroutable};
+pub use table::RouteTable;
+pub use target::{Target, TargetError, ValueError};
+
+#[cfg(test)]
+mod tests;
