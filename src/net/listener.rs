@@ -4,28 +4,36 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// Connections that wait to be accepted; the kernel may allow less (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 /// When a silent connection is probed first: peers that vanished are noticed after some minutes.
 const KEEPALIVE: Duration = Duration::from_mins(1);
+/// Bytes that the kernel takes for a peer beyond what is on its way. More would be memory that a client which does not read
+/// holds, and that no setting bounds.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 * 1024;
 /// Pauses between attempts while the process or the system is out of sockets.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Listens on `address`. A restart need not wait for old connections to be forgotten (`SO_REUSEADDR`).
+/// Listens on `address`. A restart need not wait for old connections to be forgotten (`SO_REUSEADDR`). Connections inherit
+/// keep-alive probes and a bound on what the kernel buffers for them.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
 /// Accepts connections for ever and gives each to `hand`, ready for another thread's runtime: not blocking, without
-/// delay for small writes, with keep-alive probes.
+/// delay for small writes.
 ///
 /// # Errors
 /// If the listener cannot be registered with the runtime. What goes wrong later is logged and tried again.
@@ -51,8 +59,6 @@ pub async fn accept(listener: TcpListener, mut hand: impl FnMut(TcpStream, Socke
 
 fn prepare(stream: tokio::net::TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
-    SockRef::from(&stream)
-        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
     stream.into_std()
 }
 
@@ -92,6 +98,9 @@ mod tests {
         runtime.block_on(async {
             let accepting = accept(listener, move |mut stream, peer| {
                 assert!(stream.nodelay().unwrap());
+                assert!(socket2::SockRef::from(&stream).keepalive().unwrap());
+                #[cfg(target_os = "linux")]
+                assert_eq!(socket2::SockRef::from(&stream).tcp_notsent_lowat().unwrap(), UNSENT);
                 assert!(peer.ip().is_loopback());
                 stream.write_all(b"hello").unwrap();
                 seen.set(true);

@@ -25,7 +25,7 @@ use super::origin::{Origins, Verdict};
 use super::response::{Body, text};
 use super::websocket::{self, handshake};
 use crate::bayeux;
-use crate::net::Io;
+use crate::net::{Io, WRITE_STALL};
 use crate::telemetry::ShardMetrics;
 
 /// Answers what is not Bayeux.
@@ -129,7 +129,8 @@ impl Server {
             .max_buf_size(self.settings.header_bytes.max(8192));
         let metrics = self.metrics.clone();
         drop(self);
-        let mut connection = pin!(builder.serve_connection(Io::new(stream), service).with_upgrades());
+        let mut connection =
+            pin!(builder.serve_connection(Io::new(stream, WRITE_STALL), service).with_upgrades());
         let result = tokio::select! {
             result = connection.as_mut() => result,
             _ = drain.wait_for(|draining| *draining) => {
