@@ -22,8 +22,8 @@ use crate::telemetry::{self, Every};
 
 /// Connections at a time. One more ends the oldest, so that silent ones never keep a health check out.
 const CONNECTIONS: usize = 64;
-/// Time for a request's head, and between requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a request's head, between requests, and without progress while an answer is written.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Of a request's head. hyper takes no less.
 const HEADER_BYTES: usize = 8192;
 /// Pause after an accept that failed: the process may be out of sockets.
@@ -60,9 +60,9 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
     let service = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &state))));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(PATIENCE)
         .max_buf_size(HEADER_BYTES)
-        .serve_connection(Io::new(stream), service);
+        .serve_connection(Io::new(stream, PATIENCE), service);
     // A connection that breaks is the peer's affair.
     let _ = connection.await;
 }
