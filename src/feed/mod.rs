@@ -1,1 +1,124 @@
-//! Feed.
+//! Demand for records: which partitions are read, and what their records are to subscribers.
+//!
+//! - `interest` decides what to read, from where, and when a subscriber may be answered; pure;
+//! - `drive` carries that out, on a thread of its own;
+//! - `decode` turns what the reader brings into records on channels, on the reader's thread, for the shards that listen.
+
+mod decode;
+mod drive;
+mod interest;
+mod reads;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::bayeux::Pattern;
+use crate::kafka::{self, Catalog};
+use crate::route::RouteTable;
+use crate::stream::{Batch, Positions, Topic};
+use crate::telemetry::NodeMetrics;
+
+/// Times.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long a subscribe may take.
+    pub timeout: Duration,
+    /// How long a partition is read after its last listener: a little longer than a session without a connect lives.
+    pub linger: Duration,
+    /// How often Kafka is asked for new topics and partitions while there is demand.
+    pub discovery: Duration,
+}
+
+/// Where a shard takes records.
+pub trait ShardInbox: Send + Sync {
+    /// Takes a batch, on the reader's thread. May block while the inbox is full, which holds up reading for all.
+    fn batch(&self, batch: Arc<Batch>);
+
+    /// Whether the shard still works on an earlier batch. The next then waits a little, and is larger.
+    fn busy(&self) -> bool {
+        false
+    }
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The next offset of every partition that exists and could be asked. What is not named here is delivered from where it is first read.
+    pub positions: Positions,
+    /// Topics and partitions that could not be asked; they are read from first contact.
+    pub pending: Vec<(String, i32)>,
+}
+
+/// Why a subscription could not begin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// No route has channels that the pattern matches.
+    #[error("no route has such channels")]
+    UnknownChannel,
+    /// Kafka could not be asked in time.
+    #[error("Kafka: {0}")]
+    Kafka(String),
+    /// No answer in time.
+    #[error("no answer in time")]
+    TimedOut,
+}
+
+/// Answers a subscriber.
+pub type Reply = Box<dyn FnOnce(Result<Start, SubscribeError>) + Send>;
+
+/// The reading side. A cheap handle; reading ends when the last one is dropped.
+#[derive(Clone)]
+pub struct Feed {
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+enum Command {
+    Subscribe { shard: usize, pattern: Pattern, reply: Reply },
+    Unsubscribe { shard: usize, pattern: Pattern },
+    Misplaced(Arc<Topic>),
+    Stop,
+}
+
+// === impl Feed ===
+
+impl Feed {
+    /// Starts reading for `shards`, which are numbered as in the list. Kafka need not be there.
+    ///
+    /// # Errors
+    ///
+    /// [`kafka::Error::Start`].
+    pub fn start(
+        settings: Settings,
+        config: &kafka::Config,
+        catalog: Catalog,
+        routes: Arc<RouteTable>,
+        shards: Vec<Arc<dyn ShardInbox>>,
+        metrics: Arc<NodeMetrics>,
+    ) -> Result<Self, kafka::Error> {
+        let (commands, received) = mpsc::unbounded_channel();
+        drive::start(settings, config, catalog, routes, shards, metrics, &commands, received)?;
+        Ok(Self { commands })
+    }
+
+    /// A session of `shard` subscribes. `reply` is called on the feed's thread, within the subscribe time-out; on success,
+    /// every record that is appended from then on reaches the shard.
+    pub fn subscribe(&self, shard: usize, pattern: Pattern, reply: Reply) {
+        if let Err(closed) = self.commands.send(Command::Subscribe { shard, pattern, reply })
+            && let Command::Subscribe { reply, .. } = closed.0
+        {
+            reply(Err(SubscribeError::Kafka("Halley is closing".into())));
+        }
+    }
+
+    /// One listener less for a pattern, of those whose subscribe succeeded.
+    pub fn unsubscribe(&self, shard: usize, pattern: Pattern) {
+        let _ = self.commands.send(Command::Unsubscribe { shard, pattern });
+    }
+
+    /// Ends reading. Subscribers that wait get an error.
+    pub fn stop(&self) {
+        let _ = self.commands.send(Command::Stop);
+    }
+}
