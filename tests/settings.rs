@@ -207,6 +207,12 @@ fn problems_say_where_and_what_to_do() {
 }
 
 #[test]
+fn line_ends_and_marks_of_other_systems_do_not_matter() {
+    let settings = load("\u{feff}# settings\r\ndrain: 1s\r\nqueue:\r\n  bytes: 8KiB\r\n", &[], &[]).unwrap();
+    assert_eq!((settings.drain, settings.queue.bytes), (Duration::from_secs(1), 8192));
+}
+
+#[test]
 fn a_file_that_is_missing_is_a_problem() {
     let config = Some("/nonexistent/halley.yaml".into());
     let text = config::load(LoadOptions { config, sets: Vec::new(), env: [] }).unwrap_err().to_string();

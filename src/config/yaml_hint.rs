@@ -1,8 +1,11 @@
 //! What to do about text that is not YAML: most of the time a value that had to be quoted.
 
+/// Lines that people write are shorter; the search is quadratic.
+const LONGEST_LINE: usize = 1000;
+
 /// A hint for the error `what` at `column` (from 1) of `line`.
 pub(super) fn of(line: &str, column: usize, what: &str) -> Option<String> {
-    let chars: Vec<char> = line.chars().collect();
+    let chars: Vec<char> = line.chars().take(LONGEST_LINE).collect();
     let at = chars.get(column - 1).copied().unwrap_or_default();
     if what.contains("tabs") {
         return Some("indent with spaces".to_owned());
