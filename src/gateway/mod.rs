@@ -1,6 +1,20 @@
-//! Gateway.
+//! The gateway as a whole: built from settings, driven by its threads, taken down in order.
+//!
+//! - `run` builds everything and takes it down again;
+//! - `shard` is a shard's thread: it drives a [`crate::hub::Shard`] and a [`crate::publish::Pipeline`];
+//! - `inbox` is how other threads reach a shard.
 
 #[cfg(feature = "dev")]
 pub mod demo;
+mod inbox;
+mod local;
+mod run;
 #[cfg(feature = "dev")]
 pub mod sample;
+#[cfg(feature = "dev")]
+mod samples;
+mod shard;
+
+pub use run::{Gateway, MakeFallback, load_routes};
+#[cfg(feature = "dev")]
+pub use samples::sample_routes;

@@ -62,6 +62,8 @@ pub struct Settings {
     pub publishes_per_session: usize,
 }
 
+/// A session, as the shard knows it.
+pub type SessionKey = Key<session::Session>;
 /// A WebSocket, as the shard knows it.
 pub type SocketKey = Key<session::Socket>;
 /// A subscription that waits for its positions.
@@ -128,7 +130,7 @@ pub enum Output {
         /// For [`Input::Published`].
         ticket: PublishTicket,
         /// Publishes of one session must reach the log in the order of these outputs.
-        session: Key<session::Session>,
+        session: SessionKey,
         /// Where.
         channel: Channel,
         /// The JSON of `data`.
@@ -159,7 +161,7 @@ pub struct Response {
 /// A publish whose outcome is in a response, until that is known to be written: a client that never sees it will publish again.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    session: Key<session::Session>,
+    session: SessionKey,
     twin: publish::Twin,
     result: Result<(), Error>,
 }

@@ -1,1 +1,10 @@
-//! Publish.
+//! Publishes to records: where each goes, in which order, and what became of it.
+//!
+//! A [`Pipeline`] belongs to one shard and is a state machine without Kafka: it takes publishes, answers about topics and delivery
+//! reports, and says what to ask, what to send and what to answer.
+
+mod failure;
+mod pipeline;
+
+pub use failure::{refused_send, unwritten};
+pub use pipeline::{Bounds, Effect, Outgoing, Pipeline, Token, shard_of};

@@ -1,0 +1,51 @@
+//! `halley serve`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::source::Source;
+use crate::config::Settings;
+use crate::gateway::{Gateway, MakeFallback, load_routes};
+use crate::{telemetry, transport};
+
+/// Serve clients, by settings and mappings
+///
+/// Ends on SIGTERM or SIGINT: lets its clients go, awaits the publishes in flight, and exits with status 0 within `drain`.
+/// With settings or mappings that are wrong it says everything that is, and exits with status 2.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    source: Source,
+}
+
+pub(super) fn run(args: Args) -> ExitCode {
+    match args.source.load().map_err(Into::into).and_then(|settings| serve(&settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => super::fail(&error),
+    }
+}
+
+fn serve(settings: &Settings) -> anyhow::Result<()> {
+    telemetry::logs::init(&settings.log)?;
+    let routes = load_routes(settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let nothing: MakeFallback = Arc::new(|settings| transport::files(settings, |_| None));
+        let gateway = Gateway::start(settings, routes, &nothing)?;
+        until_told(gateway).await
+    })
+}
+
+/// Serves until a signal says to end, then drains.
+pub(super) async fn until_told(gateway: Gateway) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = gateway.failed() => anyhow::bail!("a thread ended unexpectedly"),
+    }
+    gateway.drain().await;
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! Where a command's settings come from.
+
+use std::path::PathBuf;
+
+use crate::config::{LoadOptions, Problems, Settings, load};
+
+/// The flags that every command with settings has.
+#[derive(clap::Args, Debug)]
+pub(super) struct Source {
+    /// The settings file; halley.yaml of this folder if there is one and none is named
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// One setting, over file and environment: kafka.bootstrap.servers=broker:9092
+    #[arg(short, long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+impl Source {
+    /// Reads the settings of file, environment and flags.
+    pub(super) fn load(&self) -> Result<Settings, Problems> {
+        load(LoadOptions { config: self.config.clone(), sets: self.set.clone(), env: std::env::vars() })
+    }
+}

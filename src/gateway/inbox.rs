@@ -1,0 +1,75 @@
+//! How threads reach a shard.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::bayeux::{Error, Message};
+use crate::feed::ShardInbox;
+use crate::hub::{HttpId, Response, SubscribeTicket};
+use crate::kafka::{self, Report};
+use crate::stream::{Batch, Positions};
+use crate::transport::Peer;
+use crate::transport::websocket::Handover;
+
+/// Batches that wait for a shard: at most 8 MiB, since a batch is at most 256 KiB. A reader waits for room.
+const BATCHES: usize = 32;
+
+/// What other threads tell a shard.
+pub(super) enum Note {
+    /// A connection was accepted.
+    Connection(TcpStream, SocketAddr),
+    /// A WebSocket whose session lives here.
+    Socket(Handover),
+    /// An HTTP request whose session lives here.
+    Post { http: HttpId, peer: Peer, messages: Vec<Message>, answer: oneshot::Sender<Response> },
+    /// Whether its response was written.
+    Written(HttpId, bool),
+    /// A subscription's positions are known, or why not.
+    Subscribed(SubscribeTicket, Result<Positions, Error>),
+    /// How many partitions a topic has.
+    Found(Arc<str>, Result<Option<i32>, kafka::Error>),
+    /// Kafka's word on a publish.
+    Reported(Report),
+    /// An event of a local route.
+    Local(Arc<Batch>),
+    /// The gateway goes down: let clients go, who may come back spread over this time, and say when all is done.
+    Drain(Duration, oneshot::Sender<()>),
+}
+
+/// The sending end.
+#[derive(Clone)]
+pub(super) struct Inbox {
+    notes: mpsc::UnboundedSender<Note>,
+    batches: mpsc::Sender<Arc<Batch>>,
+}
+
+/// The receiving end, the shard's.
+pub(super) struct Arrivals {
+    pub(super) notes: mpsc::UnboundedReceiver<Note>,
+    pub(super) batches: mpsc::Receiver<Arc<Batch>>,
+}
+
+/// An inbox and its receiving end.
+///
+/// Notes are bounded by what causes them: connections, requests and publishes in flight.
+pub(super) fn inbox() -> (Inbox, Arrivals) {
+    let (notes, note_arrivals) = mpsc::unbounded_channel();
+    let (batches, batch_arrivals) = mpsc::channel(BATCHES);
+    (Inbox { notes, batches }, Arrivals { notes: note_arrivals, batches: batch_arrivals })
+}
+
+impl Inbox {
+    /// Tells the shard; a shard that is gone needs nothing any more.
+    pub(super) fn note(&self, note: Note) {
+        drop(self.notes.send(note));
+    }
+}
+
+impl ShardInbox for Inbox {
+    fn batch(&self, batch: Arc<Batch>) {
+        drop(self.batches.blocking_send(batch));
+    }
+}

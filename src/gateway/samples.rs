@@ -1,0 +1,24 @@
+//! The sample routes, brought along by the binary for trials outside the source tree.
+
+use std::path::Path;
+
+use crate::config::Problems;
+use crate::route::{self, RouteTable, Source};
+
+const FILES: &[(&str, &str)] = &[
+    ("mappings/chat.yaml", include_str!("../../mappings/chat.yaml")),
+    ("mappings/inbox.yaml", include_str!("../../mappings/inbox.yaml")),
+    ("mappings/logs.yaml", include_str!("../../mappings/logs.yaml")),
+    ("mappings/orders.yaml", include_str!("../../mappings/orders.yaml")),
+    ("mappings/prices.yaml", include_str!("../../mappings/prices.yaml")),
+];
+
+/// The routes of `mappings/`.
+///
+/// # Errors
+/// None, as long as the tests of the mappings pass.
+pub fn sample_routes() -> Result<RouteTable, Problems> {
+    let sources: Vec<Source<'_>> =
+        FILES.iter().map(|(file, text)| Source { file: Path::new(file), text }).collect();
+    Ok(route::parse(&sources)?.table)
+}

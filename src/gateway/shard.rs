@@ -1,0 +1,404 @@
+//! A shard's thread: drives the hub, the publishes and the sockets of its clients.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use tokio::sync::{Notify, oneshot, watch};
+
+use super::inbox::{Arrivals, Inbox, Note};
+use super::local;
+use crate::bayeux::{Body, Error, Message, Pattern};
+use crate::feed::{Feed, SubscribeError};
+use crate::hub::{
+    self, HttpId, Input, Output, PublishTicket, Response, SocketKey, Stats, SubscribeTicket, Via,
+};
+use crate::kafka::{Catalog, Outcome, Write, Writer};
+use crate::publish::{Bounds, Effect, Pipeline};
+use crate::route::RouteTable;
+use crate::stream::Batch;
+use crate::telemetry::ShardMetrics;
+use crate::transport::websocket::{Handover, Link, adopt};
+use crate::transport::{self, Hub, Peer, PostId, Server};
+
+/// How long records may gather before what they touched is written.
+const GATHER: Duration = Duration::from_millis(2);
+/// Bytes of records that may gather: a session's queue must hold them without its client being slow.
+const GATHER_BYTES: usize = 256 * 1024;
+
+type Session = hub::SessionKey;
+
+/// What a shard is made of.
+pub(super) struct Parts {
+    pub(super) hub: hub::Settings,
+    pub(super) transport: transport::Settings,
+    pub(super) fallback: Box<dyn Fn() -> transport::Fallback + Send>,
+    pub(super) inboxes: Arc<[Inbox]>,
+    pub(super) arrivals: Arrivals,
+    pub(super) routes: Arc<RouteTable>,
+    pub(super) bounds: Arc<Bounds>,
+    pub(super) feed: Feed,
+    pub(super) writer: Writer,
+    pub(super) catalog: Catalog,
+    pub(super) metrics: Arc<ShardMetrics>,
+}
+
+/// The shard, as its thread's tasks share it.
+struct Driver {
+    number: u16,
+    hub: RefCell<hub::Shard>,
+    pipeline: RefCell<Pipeline<Session, PublishTicket>>,
+    links: RefCell<HashMap<SocketKey, Rc<Link>>>,
+    posts: RefCell<HashMap<HttpId, oneshot::Sender<Response>>>,
+    next_post: Cell<HttpId>,
+    connections: Cell<usize>,
+    inboxes: Arc<[Inbox]>,
+    feed: Feed,
+    writer: Writer,
+    catalog: Catalog,
+    metrics: Arc<ShardMetrics>,
+    /// Tells the loop that the next timer may be earlier than the one it waits for, or that the last client went.
+    changed: Notify,
+    draining: watch::Sender<bool>,
+}
+
+/// Runs a shard until it is drained.
+pub(super) async fn run(parts: Parts) {
+    let number = parts.hub.shard;
+    let (draining, drain) = watch::channel(false);
+    let entropy = Box::new(|bytes: &mut [u8]| {
+        // Without randomness clientIds could be guessed; there is no going on.
+        getrandom::fill(bytes).unwrap_or_else(|_| std::process::abort());
+    });
+    let driver = Rc::new(Driver {
+        number,
+        hub: RefCell::new(hub::Shard::new(parts.hub, entropy)),
+        pipeline: RefCell::new(Pipeline::new(parts.routes, parts.bounds, number)),
+        links: RefCell::default(),
+        posts: RefCell::default(),
+        next_post: Cell::new(u64::from(number) << 48),
+        connections: Cell::new(0),
+        inboxes: parts.inboxes,
+        feed: parts.feed,
+        writer: parts.writer,
+        catalog: parts.catalog,
+        metrics: parts.metrics,
+        changed: Notify::new(),
+        draining,
+    });
+    let hub: Rc<dyn Hub> = driver.clone();
+    let server = Server::new(hub, parts.transport, (parts.fallback)(), driver.metrics.clone(), drain);
+    driver.drive(&server, parts.arrivals).await;
+}
+
+impl Driver {
+    async fn drive(self: &Rc<Self>, server: &Rc<Server>, mut arrivals: Arrivals) {
+        let mut drained: Option<oneshot::Sender<()>> = None;
+        loop {
+            let timeout = self.hub.borrow().poll_timeout();
+            let timer = async {
+                match timeout {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                note = arrivals.notes.recv() => match note {
+                    Some(Note::Drain(spread, done)) => {
+                        drained = Some(done);
+                        self.draining.send_replace(true);
+                        self.tell(Input::Drain(spread));
+                    }
+                    Some(note) => self.take(server, note),
+                    None => return,
+                },
+                batch = arrivals.batches.recv() => match batch {
+                    Some(batch) => self.gather(batch, &mut arrivals),
+                    None => return,
+                },
+                () = timer => self.tell(Input::Timeout),
+                () = self.changed.notified() => {}
+            }
+            if drained.is_some() && self.is_done() {
+                drained.take().map(|done| done.send(()));
+            }
+        }
+    }
+
+    /// Whether nobody waits for anything, and every client is gone.
+    fn is_done(&self) -> bool {
+        self.connections.get() == 0 && self.links.borrow().is_empty() && self.hub.borrow().is_idle()
+    }
+
+    /// Takes records as long as there are more, for a short while, so that each touched session is written to once.
+    fn gather(&self, first: Arc<Batch>, arrivals: &mut Arrivals) {
+        let since = Instant::now();
+        let mut size = first.size;
+        self.hub.borrow_mut().handle(Input::Batch(first), since);
+        while size < GATHER_BYTES && since.elapsed() < GATHER {
+            let Ok(batch) = arrivals.batches.try_recv() else { break };
+            size += batch.size;
+            self.hub.borrow_mut().handle(Input::Batch(batch), since);
+        }
+        self.act();
+    }
+
+    fn take(self: &Rc<Self>, server: &Rc<Server>, note: Note) {
+        match note {
+            Note::Connection(stream, peer) => {
+                self.connections.set(self.connections.get() + 1);
+                self.metrics.connections_accepted.inc();
+                let (driver, server) = (self.clone(), server.clone());
+                tokio::task::spawn_local(async move {
+                    server.serve(stream, peer).await;
+                    driver.connections.set(driver.connections.get() - 1);
+                    driver.changed.notify_one();
+                });
+            }
+            Note::Socket(handover) => adopt(server.clone(), handover),
+            Note::Post { http, peer, messages, answer } => self.request(http, peer, messages, answer),
+            Note::Written(http, whole) => {
+                self.tell(if whole { Input::Taken(http) } else { Input::Lost(http) });
+            }
+            Note::Subscribed(ticket, result) => self.tell(Input::Subscribed(ticket, result)),
+            Note::Found(topic, count) => {
+                let partitions = |topic: &str| self.catalog.partitions(topic);
+                self.pipeline.borrow_mut().found(&topic, count, partitions);
+                self.act();
+            }
+            Note::Reported(report) => {
+                self.count(&report.outcome);
+                let partitions = |topic: &str| self.catalog.partitions(topic);
+                self.pipeline.borrow_mut().reported(report.token, &report.outcome, partitions);
+                self.act();
+            }
+            Note::Local(batch) => self.tell(Input::Batch(batch)),
+            // Handled by the loop, which alone ends.
+            Note::Drain(..) => {}
+        }
+    }
+
+    fn request(&self, http: HttpId, peer: Peer, messages: Vec<Message>, answer: oneshot::Sender<Response>) {
+        self.posts.borrow_mut().insert(http, answer);
+        let Peer { address, browser } = peer;
+        self.tell(Input::Request { via: Via::Http(http), browser, peer: address, messages });
+    }
+
+    fn tell(&self, input: Input) {
+        self.hub.borrow_mut().handle(input, Instant::now());
+        self.act();
+    }
+
+    /// Does what the hub and the publishes ask for, until they ask for nothing more.
+    fn act(&self) {
+        let before = self.hub.borrow().poll_timeout();
+        self.hub.borrow_mut().handle(Input::Flush, Instant::now());
+        loop {
+            // A statement of its own: the borrow must end before the output is acted on.
+            let output = self.hub.borrow_mut().poll_output();
+            if let Some(output) = output {
+                self.output(output);
+                continue;
+            }
+            let effect = self.pipeline.borrow_mut().poll();
+            match effect {
+                Some(effect) => self.effect(effect),
+                None => break,
+            }
+        }
+        self.flush();
+        self.show(self.hub.borrow().stats());
+        if self.hub.borrow().poll_timeout() != before || *self.draining.borrow() {
+            self.changed.notify_one();
+        }
+    }
+
+    fn flush(&self) {
+        let mut hub = self.hub.borrow_mut();
+        let links = self.links.borrow();
+        while let Some(key) = hub.poll_flush() {
+            if let (Some(link), Some(outbox)) = (links.get(&key), hub.outbox(key)) {
+                link.flush(outbox);
+            }
+        }
+    }
+
+    fn output(&self, output: Output) {
+        match output {
+            Output::Respond(http, response) => {
+                let post = self.posts.borrow_mut().remove(&http);
+                if post.is_none_or(|post| post.send(response).is_err()) {
+                    self.hub.borrow_mut().handle(Input::Lost(http), Instant::now());
+                }
+            }
+            Output::Subscribe(ticket, pattern) => self.subscribe(ticket, pattern),
+            Output::Unsubscribe(pattern) => self.feed.unsubscribe(usize::from(self.number), pattern),
+            Output::Publish { ticket, session, channel, data } => {
+                let partitions = |topic: &str| self.catalog.partitions(topic);
+                self.pipeline.borrow_mut().submit(session, ticket, channel, data, partitions);
+            }
+            Output::Close { socket, code, reason, grace } => {
+                if let Some(link) = self.links.borrow().get(&socket) {
+                    link.close(code, reason, grace);
+                }
+            }
+        }
+    }
+
+    fn subscribe(&self, ticket: SubscribeTicket, pattern: Pattern) {
+        let inbox = self.inbox(self.number).cloned();
+        let name = pattern.clone();
+        let reply = move |result: Result<crate::feed::Start, SubscribeError>| {
+            let result = result.map(|start| start.positions).map_err(|error| match error {
+                SubscribeError::UnknownChannel => Error::unknown_channel(name.as_str()),
+                SubscribeError::Kafka(reason) => {
+                    Error::about(504, name.as_str(), format!("kafka_unavailable, {reason}"))
+                }
+                SubscribeError::TimedOut => {
+                    Error::about(504, name.as_str(), "kafka_unavailable, no answer in time")
+                }
+            });
+            if let Some(inbox) = inbox {
+                inbox.note(Note::Subscribed(ticket, result));
+            }
+        };
+        self.feed.subscribe(usize::from(self.number), pattern, Box::new(reply));
+    }
+
+    fn effect(&self, effect: Effect<PublishTicket>) {
+        match effect {
+            Effect::Send(token, outgoing) => {
+                let headers: Vec<(&str, Option<&[u8]>)> = outgoing
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), Some(value.as_slice())))
+                    .collect();
+                let sent = self.writer.send(&Write {
+                    topic: &outgoing.topic,
+                    partition: outgoing.partition,
+                    key: outgoing.key.as_deref(),
+                    value: outgoing.value.as_deref(),
+                    headers: &headers,
+                    token,
+                });
+                if let Err(error) = sent {
+                    self.metrics.publishes_refused.inc();
+                    let partitions = |topic: &str| self.catalog.partitions(topic);
+                    self.pipeline.borrow_mut().refused(token, &error, partitions);
+                }
+            }
+            Effect::Find(topic) => {
+                let (catalog, inbox) = (self.catalog.clone(), self.inbox(self.number).cloned());
+                tokio::task::spawn_local(async move {
+                    let count = catalog.lookup(&topic).await;
+                    if let Some(inbox) = inbox {
+                        inbox.note(Note::Found(topic, count));
+                    }
+                });
+            }
+            Effect::Local { channel, data } => {
+                let batch = Arc::new(local::event(channel, &data));
+                for inbox in &*self.inboxes {
+                    inbox.note(Note::Local(batch.clone()));
+                }
+            }
+            Effect::Done(ticket, result) => {
+                self.hub.borrow_mut().handle(Input::Published(ticket, result), Instant::now());
+            }
+        }
+    }
+
+    fn count(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Written { .. } => self.metrics.publishes_written.inc(),
+            Outcome::NotWritten { .. } => self.metrics.publishes_not_written.inc(),
+            Outcome::Unknown { .. } => self.metrics.publishes_outcome_unknown.inc(),
+            Outcome::TooLarge => self.metrics.publishes_refused.inc(),
+        }
+    }
+
+    fn show(&self, stats: Stats) {
+        let metrics = &self.metrics;
+        metrics.connections.set(self.connections.get() as u64);
+        metrics.websockets.set(stats.sockets as u64);
+        metrics.sessions.set(stats.sessions as u64);
+        metrics.subscriptions.set(stats.subscriptions as u64);
+        metrics.handshakes_accepted.set(stats.handshakes);
+        metrics.handshakes_refused.set(stats.handshakes_refused);
+        metrics.sessions_expired.set(stats.expired);
+        metrics.slow_consumer_disconnects.set(stats.slow_consumers);
+        metrics.deliveries.set(stats.deliveries);
+        metrics.delivered_bytes.set(stats.delivered_bytes);
+        metrics.messages_refused.set(stats.refused);
+        metrics.publish_twins.set(stats.twins);
+    }
+
+    fn inbox(&self, shard: u16) -> Option<&Inbox> {
+        self.inboxes.get(usize::from(shard))
+    }
+}
+
+/// The shard that the sessions of these messages live on.
+fn home_of(messages: &[Message], shards: usize) -> Option<u16> {
+    if messages.iter().any(|message| matches!(message.body, Body::Handshake { .. })) {
+        return None;
+    }
+    let shard = hub::shard_of(messages.first()?.client_id.as_ref()?)?;
+    (usize::from(shard) < shards).then_some(shard)
+}
+
+impl Hub for Driver {
+    fn post(&self, peer: Peer, messages: Vec<Message>) -> (PostId, oneshot::Receiver<Response>) {
+        let http = self.next_post.get();
+        self.next_post.set(http + 1);
+        let (answer, answered) = oneshot::channel();
+        let shard = home_of(&messages, self.inboxes.len()).unwrap_or(self.number);
+        match self.inbox(shard) {
+            Some(inbox) if shard != self.number => inbox.note(Note::Post { http, peer, messages, answer }),
+            _ => self.request(http, peer, messages, answer),
+        }
+        (PostId { shard, http }, answered)
+    }
+
+    fn written(&self, post: PostId, whole: bool) {
+        if post.shard == self.number {
+            self.tell(if whole { Input::Taken(post.http) } else { Input::Lost(post.http) });
+        } else if let Some(inbox) = self.inbox(post.shard) {
+            inbox.note(Note::Written(post.http, whole));
+        }
+    }
+
+    fn open(&self, link: Rc<Link>) -> SocketKey {
+        let key = self.hub.borrow_mut().open_socket();
+        self.links.borrow_mut().insert(key, link);
+        key
+    }
+
+    fn home(&self, messages: &[Message]) -> Option<u16> {
+        home_of(messages, self.inboxes.len()).filter(|shard| *shard != self.number)
+    }
+
+    fn hand_over(&self, shard: u16, socket: Handover) {
+        if let Some(inbox) = self.inbox(shard) {
+            inbox.note(Note::Socket(socket));
+        }
+    }
+
+    fn receive(&self, socket: SocketKey, peer: &Peer, messages: Vec<Message>) {
+        let Peer { address, browser } = peer.clone();
+        self.tell(Input::Request { via: Via::Socket(socket), browser, peer: address, messages });
+    }
+
+    fn outbox(&self, socket: SocketKey, see: &mut dyn FnMut(&mut hub::Outbox)) {
+        if let Some(outbox) = self.hub.borrow_mut().outbox(socket) {
+            see(outbox);
+        }
+    }
+
+    fn closed(&self, socket: SocketKey) {
+        self.links.borrow_mut().remove(&socket);
+        self.tell(Input::SocketClosed(socket));
+    }
+}
