@@ -8,6 +8,9 @@ mod decode;
 mod drive;
 mod interest;
 mod reads;
+#[cfg(test)]
+#[cfg(feature = "dev")]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

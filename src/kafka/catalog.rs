@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -55,10 +55,19 @@ struct Shared {
     client: Client,
     up: AtomicBool,
     stopped: AtomicBool,
-    /// Partition counts of the topics that were asked for.
-    counts: ArcSwap<HashMap<Box<str>, i32>>,
+    /// The topics that were asked for and are, or were, there.
+    topics: ArcSwap<HashMap<Box<str>, Known>>,
+    recreated: OnceLock<Box<dyn Fn(&str) + Send + Sync>>,
     tokens: AtomicU64,
     state: Mutex<State>,
+}
+
+/// A topic that was found once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Known {
+    id: u128,
+    /// `None` once it is gone.
+    partitions: Option<i32>,
 }
 
 #[derive(Default)]
@@ -69,10 +78,10 @@ struct State {
 }
 
 enum Waiting {
-    Described(Answer<Vec<Found>>),
+    /// For topics of these names; nobody waits for a refresh.
+    Described(Vec<CString>, Option<Answer<Vec<Found>>>),
     Offsets(Answer<Vec<native::PartitionOffset>>),
     Lookup(Box<str>),
-    Refresh(Vec<String>),
 }
 
 type ListRequest = (Answer<Arc<[(String, i32)]>>, Duration);
@@ -90,7 +99,8 @@ impl Catalog {
             client: config.client(Kind::Producer)?,
             up: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-            counts: ArcSwap::default(),
+            topics: ArcSwap::default(),
+            recreated: OnceLock::new(),
             tokens: AtomicU64::new(1),
             state: Mutex::default(),
         });
@@ -132,8 +142,7 @@ impl Catalog {
         }
         let (answer, answered) = oneshot::channel();
         let names: Vec<_> = names.iter().filter_map(|name| CString::new(&**name).ok()).collect();
-        let token = self.0.shared.expect(Waiting::Described(answer));
-        self.0.shared.client.describe(&names, timeout, token);
+        self.0.shared.describe(names, Some(answer), timeout);
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
@@ -155,9 +164,15 @@ impl Catalog {
         self.offsets(of, End::Start, timeout).await
     }
 
+    /// Has `call` called, on the catalog's thread, with the name of each topic that was deleted and created again: a producer
+    /// that knew the old one may take the new one's leaders for stale. Only the first `call` counts.
+    pub fn on_recreated(&self, call: impl Fn(&str) + Send + Sync + 'static) {
+        let _ = self.0.shared.recreated.set(Box::new(call));
+    }
+
     /// How many partitions a topic has, if that is known already. Takes no lock.
     pub fn partitions(&self, topic: &str) -> Option<i32> {
-        self.0.shared.counts.load().get(topic).copied()
+        self.0.shared.topics.load().get(topic).and_then(|known| known.partitions)
     }
 
     /// How many partitions a topic has, asking Kafka where it is not known; `None` if there is no such topic.
@@ -267,18 +282,20 @@ impl Shared {
     fn described(&self, token: u64, answer: Result<Vec<Description>, Error>) {
         let waiting = self.state().waiting.remove(&token);
         let answer = answer.map(|all| all.into_iter().filter_map(found).collect::<Vec<_>>());
-        if let Ok(found) = &answer {
-            self.count(found, &[]);
-        }
         match waiting {
-            Some(Waiting::Described(asked)) => {
-                let _ = asked.send(answer);
-            }
-            Some(Waiting::Lookup(name)) => self.looked_up(&name, &answer),
-            Some(Waiting::Refresh(names)) => {
+            Some(Waiting::Described(asked, waiting)) => {
                 if let Ok(found) = &answer {
-                    self.count(found, &names);
+                    self.know(found, &asked);
                 }
+                if let Some(waiting) = waiting {
+                    let _ = waiting.send(answer);
+                }
+            }
+            Some(Waiting::Lookup(name)) => {
+                if let Ok(found) = &answer {
+                    self.know(found, &[]);
+                }
+                self.looked_up(&name, &answer);
             }
             Some(Waiting::Offsets(_)) | None => {}
         }
@@ -300,29 +317,48 @@ impl Shared {
         }
     }
 
-    /// Remembers the counts of `found`, and forgets those of `asked` that were not found.
-    fn count(&self, found: &[Found], asked: &[String]) {
-        let known = self.counts.load();
-        let same = found.iter().all(|topic| known.get(topic.name.as_str()) == Some(&count_of(topic)));
-        if same && found.len() >= asked.len() {
+    /// Remembers what was found, and that the others of those asked for are gone.
+    fn know(&self, found: &[Found], asked: &[CString]) {
+        let mut changed: HashMap<&str, Known> = asked
+            .iter()
+            .filter_map(|name| name.to_str().ok())
+            .filter_map(|name| Some((name, Known { partitions: None, ..*self.topics.load().get(name)? })))
+            .collect();
+        changed.extend(
+            found.iter().map(|topic| {
+                (topic.name.as_str(), Known { id: topic.id, partitions: Some(count_of(topic)) })
+            }),
+        );
+        let known = self.topics.load();
+        changed.retain(|name, now| known.get(*name) != Some(now));
+        if changed.is_empty() {
             return;
         }
-        self.counts.rcu(|known| {
+        self.topics.rcu(|known| {
             let mut known = HashMap::clone(known);
-            known.retain(|name, _| !asked.iter().any(|asked| **asked == **name));
-            known.extend(found.iter().map(|topic| (topic.name.as_str().into(), count_of(topic))));
+            known.extend(changed.iter().map(|(name, now)| (Box::from(*name), *now)));
             known
         });
+        for (name, now) in changed {
+            if known.get(name).is_some_and(|before| before.id != now.id)
+                && let Some(call) = self.recreated.get()
+            {
+                call(name);
+            }
+        }
     }
 
     fn refresh(&self) {
-        let names: Vec<String> = self.counts.load().keys().map(ToString::to_string).collect();
-        if names.is_empty() {
-            return;
+        let topics = self.topics.load();
+        let names: Vec<_> = topics.keys().filter_map(|name| CString::new(&**name).ok()).collect();
+        if !names.is_empty() {
+            self.describe(names, None, LOOKUP_TIMEOUT);
         }
-        let asked: Vec<_> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
-        let token = self.expect(Waiting::Refresh(names));
-        self.client.describe(&asked, LOOKUP_TIMEOUT, token);
+    }
+
+    fn describe(&self, names: Vec<CString>, answer: Option<Answer<Vec<Found>>>, timeout: Duration) {
+        let token = self.expect(Waiting::Described(names.clone(), answer));
+        self.client.describe(&names, timeout, token);
     }
 
     fn expect(&self, waiting: Waiting) -> u64 {

@@ -47,6 +47,11 @@ impl DevBroker {
     pub fn create_topic(&self, name: &str, partitions: i32) -> bool {
         self.broker.create_topic(name, partitions)
     }
+
+    /// Deletes a topic with its records; `false` if there is none.
+    pub fn delete_topic(&self, name: &str) -> bool {
+        self.broker.delete_topic(name)
+    }
 }
 
 async fn trim_on_timer(broker: Weak<FakeBroker>) {

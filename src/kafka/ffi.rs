@@ -66,13 +66,8 @@ impl Properties {
         let mut text = [0; 512];
         // SAFETY: the pointers are valid for the call, and the length is that of the buffer.
         let result = unsafe {
-            rd::rd_kafka_conf_set(
-                self.0.as_ptr(),
-                name.as_ptr(),
-                value.as_ptr(),
-                text.as_mut_ptr(),
-                text.len(),
-            )
+            let (text, len) = (text.as_mut_ptr(), text.len());
+            rd::rd_kafka_conf_set(self.0.as_ptr(), name.as_ptr(), value.as_ptr(), text, len)
         };
         match result {
             rd::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK => Ok(()),
@@ -197,19 +192,13 @@ impl Client {
         error == NO_ERROR
     }
 
-    /// Names all topics, with their partition counts. Blocks up to `timeout`.
+    /// Names all topics, with their partition counts. Blocks.
     pub(super) fn list_topics(&self, timeout: Duration) -> Result<Vec<(String, i32)>, Code> {
         let mut metadata = ptr::null();
         // SAFETY: on success the result is valid until destroyed, which is after the last use of it.
         unsafe {
-            let error = rd::rd_kafka_metadata(
-                self.rk.as_ptr(),
-                1,
-                ptr::null_mut(),
-                &raw mut metadata,
-                millis(timeout),
-            );
-            ok_or_code(error)?;
+            let (rk, wait) = (self.rk.as_ptr(), millis(timeout));
+            ok_or_code(rd::rd_kafka_metadata(rk, 1, ptr::null_mut(), &raw mut metadata, wait))?;
             let topics = slice_of((*metadata).topics, (*metadata).topic_cnt.try_into().unwrap_or(0));
             let there = topics.iter().filter(|topic| ok_or_code(topic.err).is_ok());
             let named = there.map(|topic| (string_of(topic.topic), topic.partition_cnt)).collect();
@@ -271,12 +260,8 @@ impl Client {
         // SAFETY: the handle is live, the buffer as long as said, the options are destroyed after their last use.
         unsafe {
             let options = rd::rd_kafka_AdminOptions_new(self.rk.as_ptr(), op);
-            rd::rd_kafka_AdminOptions_set_request_timeout(
-                options,
-                millis(timeout),
-                text.as_mut_ptr(),
-                text.len(),
-            );
+            let (wait, text, len) = (millis(timeout), text.as_mut_ptr(), text.len());
+            rd::rd_kafka_AdminOptions_set_request_timeout(options, wait, text, len);
             rd::rd_kafka_AdminOptions_set_opaque(options, opaque_of(token));
             call(options);
             rd::rd_kafka_AdminOptions_destroy(options);
