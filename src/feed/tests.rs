@@ -18,7 +18,10 @@ routes:
   - { name: chat, channel: "/chat/{room}", local: true, publish: {} }
 "#;
 
-/// What a shard was given: channel, offset.
+/// What a shard was given: channels and offsets.
+type Given = Receiver<(String, i64)>;
+
+/// A shard that tells.
 struct Shard(Mutex<Sender<(String, i64)>>);
 
 impl ShardInbox for Shard {
@@ -40,7 +43,7 @@ struct Rig {
     writer: Writer,
     reports: Receiver<Report>,
     feed: Feed,
-    shards: Vec<Receiver<(String, i64)>>,
+    shards: Vec<Given>,
     metrics: Arc<NodeMetrics>,
 }
 
@@ -62,7 +65,7 @@ fn config(bootstrap: String) -> Config {
     Config::new(BTreeMap::from([("bootstrap.servers".into(), bootstrap)]), Duration::from_secs(5)).unwrap()
 }
 
-fn feed(config: &Config, timeout: Duration) -> (Feed, Vec<Receiver<(String, i64)>>, Arc<NodeMetrics>) {
+fn feed(config: &Config, timeout: Duration) -> (Feed, Vec<Given>, Arc<NodeMetrics>) {
     let (tell, shards): (Vec<_>, Vec<_>) = (0..2).map(|_| channel()).unzip();
     let tell =
         tell.into_iter().map(|tell| Arc::new(Shard(Mutex::new(tell))) as Arc<dyn ShardInbox>).collect();
@@ -175,9 +178,11 @@ fn a_fixed_key_reads_its_partition_until_a_key_is_out_of_place() {
     rig.write("one", mine, "x", "1");
     assert_eq!(rig.next(0), ("/one/x".into(), 0));
     assert_eq!(rig.metrics.partitions.get(), 1);
-    let others: Vec<_> = ["a", "b", "c", "d", "e", "f"].into_iter().collect();
-    others.iter().for_each(|key| rig.write("one", mine, key, "1"));
-    others.iter().for_each(|_| drop(rig.next(0)));
+    let others = ["a", "b", "c", "d", "e", "f"];
+    for key in others {
+        rig.write("one", mine, key, "1");
+        assert_eq!(rig.next(0).0, format!("/one/{key}"));
+    }
     let until = std::time::Instant::now() + SOON;
     while rig.metrics.partitions.get() < 8 && std::time::Instant::now() < until {
         std::thread::sleep(Duration::from_millis(10));

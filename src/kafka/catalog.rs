@@ -45,6 +45,7 @@ pub type OffsetOf = ((Arc<str>, i32), Result<i64, String>);
 
 type Answer<T> = oneshot::Sender<Result<T, Error>>;
 type Lookup = Result<Option<i32>, Error>;
+type Recreated = Box<dyn Fn(&str) + Send + Sync>;
 
 struct Handle {
     shared: Arc<Shared>,
@@ -57,7 +58,7 @@ struct Shared {
     stopped: AtomicBool,
     /// The topics that were asked for and are, or were, there.
     topics: ArcSwap<HashMap<Box<str>, Known>>,
-    recreated: OnceLock<Box<dyn Fn(&str) + Send + Sync>>,
+    recreated: OnceLock<Recreated>,
     tokens: AtomicU64,
     state: Mutex<State>,
 }
@@ -142,7 +143,7 @@ impl Catalog {
         }
         let (answer, answered) = oneshot::channel();
         let names: Vec<_> = names.iter().filter_map(|name| CString::new(&**name).ok()).collect();
-        self.0.shared.describe(names, Some(answer), timeout);
+        self.0.shared.describe(&names, Some(answer), timeout);
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
@@ -352,13 +353,13 @@ impl Shared {
         let topics = self.topics.load();
         let names: Vec<_> = topics.keys().filter_map(|name| CString::new(&**name).ok()).collect();
         if !names.is_empty() {
-            self.describe(names, None, LOOKUP_TIMEOUT);
+            self.describe(&names, None, LOOKUP_TIMEOUT);
         }
     }
 
-    fn describe(&self, names: Vec<CString>, answer: Option<Answer<Vec<Found>>>, timeout: Duration) {
-        let token = self.expect(Waiting::Described(names.clone(), answer));
-        self.client.describe(&names, timeout, token);
+    fn describe(&self, names: &[CString], answer: Option<Answer<Vec<Found>>>, timeout: Duration) {
+        let token = self.expect(Waiting::Described(names.to_vec(), answer));
+        self.client.describe(names, timeout, token);
     }
 
     fn expect(&self, waiting: Waiting) -> u64 {
