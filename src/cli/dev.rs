@@ -13,8 +13,8 @@ use bytes::Bytes;
 use super::source::Source;
 use crate::config::Settings;
 use crate::gateway::sample::{EVERY_MS, SampleFeed, TOPICS};
-use crate::gateway::{Gateway, MakeFallback, demo, load_routes, sample_routes};
-use crate::kafka::{Catalog, DevBroker, Write, Writer};
+use crate::gateway::{Gateway, Loaded, MakeFallback, demo, load, sample_routes};
+use crate::kafka::{self, Catalog, DevBroker, Write, Writer};
 use crate::route::Partitioner;
 use crate::{telemetry, transport};
 
@@ -38,22 +38,23 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    match args.source.load().map_err(Into::into).and_then(|settings| dev(settings, args)) {
+    // Outside the source tree there may be no mappings; the binary brings the samples along.
+    match load(args.source.options(), Some(sample_routes))
+        .map_err(Into::into)
+        .and_then(|loaded| dev(loaded, args))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::fail(&error),
     }
 }
 
-fn dev(mut settings: Settings, args: &Args) -> anyhow::Result<()> {
-    telemetry::logs::init(&settings.log)?;
-    stay_local(&mut settings);
-    // Outside the source tree there may be no mappings; the binary brings the samples along.
-    let here = settings.mappings.iter().all(|path| path.exists());
-    let routes = if here { load_routes(&settings)? } else { sample_routes()? };
+fn dev(mut loaded: Loaded, args: &Args) -> anyhow::Result<()> {
+    telemetry::logs::init(&loaded.settings.log)?;
+    stay_local(&mut loaded.settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let broker = embedded_broker(&mut settings).await?;
-        let gateway = Gateway::start(&settings, routes, &page(&args.demo))?;
+        let broker = embedded_broker(&mut loaded).await?;
+        let gateway = Gateway::start(loaded, &page(&args.demo))?;
         for address in gateway.addresses() {
             say(&format!("Halley is at http://{address}/"));
         }
@@ -79,17 +80,19 @@ fn stay_local(settings: &mut Settings) {
 }
 
 /// Starts the broker, unless the settings name a cluster.
-async fn embedded_broker(settings: &mut Settings) -> anyhow::Result<Option<DevBroker>> {
+async fn embedded_broker(loaded: &mut Loaded) -> anyhow::Result<Option<DevBroker>> {
     const SERVERS: &str = "bootstrap.servers";
-    let default = Settings::default().kafka.0.get(SERVERS).cloned();
-    if settings.kafka.0.get(SERVERS) != default.as_ref() {
+    let properties = &mut loaded.settings.kafka.0;
+    if properties.get(SERVERS) != Settings::default().kafka.0.get(SERVERS) {
         return Ok(None);
     }
     let broker = DevBroker::start().await?;
     for (topic, partitions) in TOPICS {
         broker.create_topic(topic, partitions);
     }
-    settings.kafka.0.insert(SERVERS.into(), broker.bootstrap());
+    properties.insert(SERVERS.into(), broker.bootstrap());
+    loaded.kafka = kafka::Config::new(properties.clone(), loaded.settings.publish.timeout)
+        .map_err(|_| anyhow::anyhow!("the embedded broker's address is no {SERVERS}"))?;
     Ok(Some(broker))
 }
 

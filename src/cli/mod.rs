@@ -30,7 +30,7 @@ enum Command {
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     match Cli::parse().command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(&args),
         #[cfg(feature = "dev")]
         Command::Dev(args) => dev::run(&args),
     }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::source::Source;
-use crate::config::Settings;
-use crate::gateway::{Gateway, MakeFallback, load_routes};
+use crate::gateway::{Gateway, Loaded, MakeFallback, load};
 use crate::{telemetry, transport};
 
 /// Serve clients, by settings and mappings
@@ -20,21 +19,19 @@ pub(super) struct Args {
     source: Source,
 }
 
-pub(super) fn run(args: Args) -> ExitCode {
-    match args.source.load().map_err(Into::into).and_then(|settings| serve(&settings)) {
+pub(super) fn run(args: &Args) -> ExitCode {
+    match load(args.source.options(), None).map_err(Into::into).and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::fail(&error),
     }
 }
 
-fn serve(settings: &Settings) -> anyhow::Result<()> {
-    telemetry::logs::init(&settings.log)?;
-    let routes = load_routes(settings)?;
+fn serve(loaded: Loaded) -> anyhow::Result<()> {
+    telemetry::logs::init(&loaded.settings.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let nothing: MakeFallback = Arc::new(|settings| transport::files(settings, |_| None));
-        let gateway = Gateway::start(settings, routes, &nothing)?;
-        until_told(gateway).await
+        until_told(Gateway::start(loaded, &nothing)?).await
     })
 }
 

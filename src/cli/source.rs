@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{LoadOptions, Problems, Settings, load};
+use crate::config::LoadOptions;
 
 /// The flags that every command with settings has.
 #[derive(clap::Args, Debug)]
@@ -16,8 +16,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads the settings of file, environment and flags.
-    pub(super) fn load(&self) -> Result<Settings, Problems> {
-        load(LoadOptions { config: self.config.clone(), sets: self.set.clone(), env: std::env::vars() })
+    /// Where the settings are, for reading them.
+    pub(super) fn options(&self) -> LoadOptions<std::env::Vars> {
+        LoadOptions { config: self.config.clone(), sets: self.set.clone(), env: std::env::vars() }
     }
 }

@@ -8,7 +8,7 @@ use config::{Map, Value, ValueKind};
 
 use super::keys::{KAFKA, KEYS, Key};
 use super::layers::Layers;
-use super::origin::Context;
+use super::origin::{Context, Origin};
 use super::problem::{Problem, Problems};
 use super::settings::{SameSite, Settings};
 use super::value::{Given, Wrong};
@@ -28,11 +28,40 @@ pub struct LoadOptions<E> {
     pub env: E,
 }
 
+/// Settings as they were read: right, or with problems, and then as right as they could be.
+#[derive(Debug)]
+pub struct Reading {
+    /// The settings. What is wrong has its default.
+    pub settings: Settings,
+    /// Everything wrong, in the order of the file; what has no place in it comes last.
+    pub problems: Vec<Problem>,
+    kafka: BTreeMap<String, Origin>,
+}
+
+impl Reading {
+    /// A problem with one of librdkafka's properties, at the place where it was set.
+    pub fn kafka_problem(&self, name: &str, what: &str) -> Problem {
+        match self.kafka.get(name) {
+            Some(origin) => origin.problem(&format!("{KAFKA}.{name}"), what),
+            None => Problem::nowhere(format!("{KAFKA}: {what}")),
+        }
+    }
+}
+
 /// Reads the settings: the file, over it the environment, over it the flags.
 ///
 /// # Errors
 /// Everything wrong with them at once.
 pub fn load<E: IntoIterator<Item = (String, String)>>(options: LoadOptions<E>) -> Result<Settings, Problems> {
+    let reading = read(options)?;
+    if reading.problems.is_empty() { Ok(reading.settings) } else { Err(Problems(reading.problems)) }
+}
+
+/// The same for who wants to look at more, the mappings say, before telling what is wrong.
+///
+/// # Errors
+/// If there is nothing to look at: the file cannot be read.
+pub fn read<E: IntoIterator<Item = (String, String)>>(options: LoadOptions<E>) -> Result<Reading, Problems> {
     let mut context = Context::new(options.env.into_iter().collect());
     let mut problems = Vec::new();
     let file = options.config.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists()));
@@ -62,14 +91,10 @@ pub fn load<E: IntoIterator<Item = (String, String)>>(options: LoadOptions<E>) -
             }
         }
     }
-    kafka(&values, &context, &mut settings.kafka.0, &mut problems);
+    let kafka = kafka(&values, &context, &mut settings.kafka.0, &mut problems);
     problems.extend(contradiction(&settings, &values, &context));
-    if problems.is_empty() {
-        return Ok(settings);
-    }
-    // The file's first and in its order; what has no place after it.
     problems.sort_by(|a, b| (a.place.is_none(), &a.place).cmp(&(b.place.is_none(), &b.place)));
-    Err(Problems(problems))
+    Ok(Reading { settings, problems, kafka })
 }
 
 /// The mapping files with their texts, in the order of the settings; the files of a folder by name.
@@ -153,8 +178,9 @@ fn kafka(
     context: &Context,
     properties: &mut BTreeMap<String, String>,
     problems: &mut Vec<Problem>,
-) {
-    let Some(Value { kind: ValueKind::Table(values), .. }) = values.get(KAFKA) else { return };
+) -> BTreeMap<String, Origin> {
+    let mut origins = BTreeMap::new();
+    let Some(Value { kind: ValueKind::Table(values), .. }) = values.get(KAFKA) else { return origins };
     for (name, value) in values {
         let given = Given::new(value.clone(), context);
         let proper = name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'));
@@ -169,10 +195,12 @@ fn kafka(
         match text {
             Ok(text) => {
                 properties.insert(name.clone(), text);
+                origins.insert(name.clone(), given.origin().clone());
             }
             Err(wrong) => problems.push(wrong.about_key(&format!("{KAFKA}.{name}"), given.origin())),
         }
     }
+    origins
 }
 
 /// Values that are proper each and together are not.

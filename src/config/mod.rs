@@ -14,7 +14,7 @@ mod yaml_hint;
 
 pub use fields::{Fields, Report};
 pub use keys::{defaults, reference};
-pub use load::{LoadOptions, load, mapping_files};
+pub use load::{LoadOptions, Reading, load, mapping_files, read};
 pub use problem::{Place, Problem, Problems};
 pub use settings::{
     Bayeux, Cookie, Kafka, Limits, Log, LogFormat, Publish, Queue, Ready, SameSite, Settings, Subscribe,

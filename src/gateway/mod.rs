@@ -1,5 +1,6 @@
 //! The gateway as a whole: built from settings, driven by its threads, taken down in order.
 //!
+//! - `load` reads and checks settings and mappings;
 //! - `run` builds everything and takes it down again;
 //! - `shard` is a shard's thread: it drives a [`crate::hub::Shard`] and a [`crate::publish::Pipeline`];
 //! - `inbox` is how other threads reach a shard.
@@ -7,6 +8,7 @@
 #[cfg(feature = "dev")]
 pub mod demo;
 mod inbox;
+mod load;
 mod local;
 mod run;
 #[cfg(feature = "dev")]
@@ -15,6 +17,7 @@ pub mod sample;
 mod samples;
 mod shard;
 
-pub use run::{Gateway, MakeFallback, load_routes};
+pub use load::{Loaded, load};
+pub use run::{Gateway, MakeFallback};
 #[cfg(feature = "dev")]
 pub use samples::sample_routes;

@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinSet, LocalSet};
 
 use super::inbox::{Inbox, Note, inbox};
+use super::load::Loaded;
 use super::shard::{self, Parts};
-use crate::config::{Problem, Problems, Settings, mapping_files};
+use crate::config::Settings;
 use crate::feed::{self, Feed, ShardInbox};
 use crate::kafka::{self, Catalog, Writer};
 use crate::publish::{self, Bounds};
-use crate::route::{self, Checked, RouteTable, Source};
 use crate::telemetry::Metrics;
 use crate::{admin, bayeux, hub, net, transport};
 
@@ -47,39 +47,17 @@ pub struct Gateway {
     drain: Duration,
 }
 
-/// Reads and checks the mapping files that the settings name. Warnings are logged.
-///
-/// # Errors
-/// Everything wrong with them.
-pub fn load_routes(settings: &Settings) -> Result<RouteTable, Problems> {
-    let files = mapping_files(settings)?;
-    let sources: Vec<Source<'_>> = files.iter().map(|(file, text)| Source { file, text }).collect();
-    let Checked { table, warnings } = route::parse(&sources)?;
-    for warning in warnings {
-        tracing::warn!("{warning}");
-    }
-    Ok(table)
-}
-
-/// Checks the librdkafka properties of the settings.
-///
-/// # Errors
-/// Every bad property.
-fn kafka_config(settings: &Settings) -> Result<kafka::Config, Problems> {
-    kafka::Config::new(settings.kafka.0.clone(), settings.publish.timeout).map_err(|bad| {
-        Problems(
-            bad.into_iter().map(|it| Problem::nowhere(format!("kafka.{}: {}", it.name, it.reason))).collect(),
-        )
-    })
-}
-
 impl Gateway {
     /// Builds everything and starts to serve. Must be called on a tokio runtime. Kafka need not be there.
     ///
     /// # Errors
-    /// [`Problems`] of the settings, or what the system refuses: an address in use, a thread.
-    pub fn start(settings: &Settings, routes: RouteTable, fallback: &MakeFallback) -> anyhow::Result<Self> {
-        let kafka = kafka_config(settings)?;
+    /// What the system refuses: an address in use, a thread.
+    pub fn start(loaded: Loaded, fallback: &MakeFallback) -> anyhow::Result<Self> {
+        let Loaded { settings, routes, warnings, kafka } = loaded;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        let settings = &settings;
         let transport = transport::Settings::new(settings)?;
         let listeners = settings
             .listen

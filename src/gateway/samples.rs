@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::Problems;
-use crate::route::{self, RouteTable, Source};
+use crate::route::{self, Checked, Source};
 
 const FILES: &[(&str, &str)] = &[
     ("mappings/chat.yaml", include_str!("../../mappings/chat.yaml")),
@@ -17,8 +17,8 @@ const FILES: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// None, as long as the tests of the mappings pass.
-pub fn sample_routes() -> Result<RouteTable, Problems> {
+pub fn sample_routes() -> Result<Checked, Problems> {
     let sources: Vec<Source<'_>> =
         FILES.iter().map(|(file, text)| Source { file: Path::new(file), text }).collect();
-    Ok(route::parse(&sources)?.table)
+    route::parse(&sources)
 }
