@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::config::LoadOptions;
+use crate::config::{LoadOptions, Problems, Settings};
+use crate::gateway;
+use crate::route::Checked;
 
 /// The flags that every command with settings has.
 #[derive(clap::Args, Debug)]
@@ -19,5 +21,17 @@ impl Source {
     /// Where the settings are, for reading them.
     pub(super) fn options(&self) -> LoadOptions<std::env::Vars> {
         LoadOptions { config: self.config.clone(), sets: self.set.clone(), env: std::env::vars() }
+    }
+
+    /// The routes of `mappings`, files and folders, alone; if there are none, those of the settings, checked with them.
+    ///
+    /// # Errors
+    /// Everything wrong with what was read.
+    pub(super) fn routes(&self, mappings: &[PathBuf]) -> Result<Checked, Problems> {
+        if mappings.is_empty() {
+            let loaded = gateway::load(self.options(), None)?;
+            return Ok(Checked { table: loaded.routes, warnings: loaded.warnings });
+        }
+        gateway::routes(&Settings { mappings: mappings.to_vec(), ..Settings::default() })
     }
 }

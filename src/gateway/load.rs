@@ -46,7 +46,11 @@ pub fn load<E: IntoIterator<Item = (String, String)>>(
     }
 }
 
-fn routes(settings: &Settings) -> Result<Checked, Problems> {
+/// Reads and checks the mapping files that the settings name.
+///
+/// # Errors
+/// Everything wrong with them.
+pub fn routes(settings: &Settings) -> Result<Checked, Problems> {
     let files = mapping_files(settings)?;
     let sources: Vec<Source<'_>> = files.iter().map(|(file, text)| Source { file, text }).collect();
     route::parse(&sources)

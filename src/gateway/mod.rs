@@ -17,7 +17,7 @@ pub mod sample;
 mod samples;
 mod shard;
 
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, routes};
 pub use run::{Gateway, MakeFallback};
 #[cfg(feature = "dev")]
 pub use samples::sample_routes;

@@ -5,6 +5,7 @@ mod channel;
 mod cover;
 mod definition;
 mod escape;
+pub mod explain;
 mod file;
 mod open;
 mod partition;
