@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -44,12 +45,15 @@ pub(super) enum Note {
 pub(super) struct Inbox {
     notes: mpsc::UnboundedSender<Note>,
     batches: mpsc::Sender<Arc<Batch>>,
+    working: Arc<AtomicBool>,
 }
 
 /// The receiving end, the shard's.
 pub(super) struct Arrivals {
     pub(super) notes: mpsc::UnboundedReceiver<Note>,
     pub(super) batches: mpsc::Receiver<Arc<Batch>>,
+    /// Whether the shard works on records now; it tells the reader that larger batches cost nobody time.
+    pub(super) working: Arc<AtomicBool>,
 }
 
 /// An inbox and its receiving end.
@@ -58,7 +62,9 @@ pub(super) struct Arrivals {
 pub(super) fn inbox() -> (Inbox, Arrivals) {
     let (notes, note_arrivals) = mpsc::unbounded_channel();
     let (batches, batch_arrivals) = mpsc::channel(BATCHES);
-    (Inbox { notes, batches }, Arrivals { notes: note_arrivals, batches: batch_arrivals })
+    let working = Arc::new(AtomicBool::new(false));
+    let arrivals = Arrivals { notes: note_arrivals, batches: batch_arrivals, working: working.clone() };
+    (Inbox { notes, batches, working }, arrivals)
 }
 
 impl Inbox {
@@ -71,5 +77,9 @@ impl Inbox {
 impl ShardInbox for Inbox {
     fn batch(&self, batch: Arc<Batch>) {
         drop(self.batches.blocking_send(batch));
+    }
+
+    fn busy(&self) -> bool {
+        self.working.load(Ordering::Relaxed) || self.batches.capacity() < BATCHES
     }
 }

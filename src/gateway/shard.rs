@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -27,6 +28,9 @@ use crate::transport::{self, Hub, Peer, PostId, Server};
 const GATHER: Duration = Duration::from_millis(2);
 /// Bytes of records that may gather: a session's queue must hold them without its client being slow.
 const GATHER_BYTES: usize = 256 * 1024;
+
+/// How often what waits for clients is added up.
+const LOOK: Duration = Duration::from_secs(1);
 
 type Session = hub::SessionKey;
 
@@ -96,6 +100,7 @@ pub(super) async fn run(parts: Parts) {
 impl Driver {
     async fn drive(self: &Rc<Self>, server: &Rc<Server>, mut arrivals: Arrivals) {
         let mut drained: Option<oneshot::Sender<()>> = None;
+        let mut look = tokio::time::interval(LOOK);
         loop {
             let timeout = self.hub.borrow().poll_timeout();
             let timer = async {
@@ -119,6 +124,7 @@ impl Driver {
                     None => return,
                 },
                 () = timer => self.tell(Input::Timeout),
+                _ = look.tick() => self.metrics.queue_bytes.set(self.hub.borrow().queue_bytes() as u64),
                 () = self.changed.notified() => {}
             }
             if drained.is_some() && self.is_done() {
@@ -134,6 +140,7 @@ impl Driver {
 
     /// Takes records as long as there are more, for a short while, so that each touched session is written to once.
     fn gather(&self, first: Arc<Batch>, arrivals: &mut Arrivals) {
+        arrivals.working.store(true, Ordering::Relaxed);
         let since = Instant::now();
         let mut size = first.size;
         self.hub.borrow_mut().handle(Input::Batch(first), since);
@@ -143,6 +150,7 @@ impl Driver {
             self.hub.borrow_mut().handle(Input::Batch(batch), since);
         }
         self.act();
+        arrivals.working.store(false, Ordering::Relaxed);
     }
 
     fn take(self: &Rc<Self>, server: &Rc<Server>, note: Note) {

@@ -145,6 +145,14 @@ impl Shard {
         }
     }
 
+    /// Bytes that wait for clients now. Looks at every session.
+    pub fn queue_bytes(&self) -> usize {
+        let polled: usize = self.sessions.values().map(|session| session.queued_bytes).sum();
+        let written: usize =
+            self.sockets.values().map(|it| it.outbox.event_bytes() + it.outbox.reply_bytes()).sum();
+        polled + written
+    }
+
     pub(super) fn mark_dirty(&mut self, key: SocketKey) {
         if let Some(socket) = self.sockets.get_mut(key)
             && !socket.dirty

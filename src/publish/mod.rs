@@ -5,6 +5,8 @@
 
 mod failure;
 mod pipeline;
+#[cfg(test)]
+mod tests;
 
 pub use failure::{refused_send, unwritten};
 pub use pipeline::{Bounds, Effect, Outgoing, Pipeline, Token, shard_of};
