@@ -339,7 +339,7 @@ routes:
         }
     }
     eventually(Duration::from_secs(10), "both slow clients are counted", || {
-        gateway.metric("slow", &[]) >= 2.0
+        gateway.metric("halley_slow_consumer_disconnects_total", &[]) >= 2.0
     });
     // The one that comes back late is told to begin anew; the deaf one's socket is closed.
     let reply = loop {

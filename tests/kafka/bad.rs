@@ -46,7 +46,7 @@ routes:
             assert_eq!(client.expect_event(), ("/sensors/7".to_owned(), json!("good")));
         }
     }
-    let skipped = gateway.metric("skipped", &[]);
+    let skipped = gateway.metric("halley_records_skipped_total", &[]);
     assert!(
         (skipped - 7.0).abs() < 0.1,
         "each bad record is counted once, not {skipped}\n{}",

@@ -182,7 +182,7 @@ impl Gateway {
         String::from_utf8(response.body).expect("metrics in UTF-8")
     }
 
-    /// The sum of all series of the metrics whose name contains `name`, and whose labels contain every one of `labels`.
+    /// The sum of all series of the metric `name` whose labels contain every one of `labels`.
     pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         self.metrics()
             .lines()
@@ -190,7 +190,7 @@ impl Gateway {
             .filter_map(|line| line.rsplit_once(' '))
             .filter(|(series, _)| {
                 let (family, rest) = series.split_once('{').unwrap_or((series, ""));
-                family.contains(name) && labels.iter().all(|label| rest.contains(label))
+                family == name && labels.iter().all(|label| rest.contains(label))
             })
             .map(|(_, value)| value.parse::<f64>().expect("a number"))
             .sum()
