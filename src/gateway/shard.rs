@@ -63,8 +63,10 @@ struct Driver {
     writer: Writer,
     catalog: Catalog,
     metrics: Arc<ShardMetrics>,
-    /// Tells the loop that the next timer may be earlier than the one it waits for, or that the last client went.
+    /// Tells the loop that the next timer is another than the one it waits for, or that the last client went.
     changed: Notify,
+    /// The time that the loop waits for.
+    armed: Cell<Option<Instant>>,
     draining: watch::Sender<bool>,
 }
 
@@ -90,6 +92,7 @@ pub(super) async fn run(parts: Parts) {
         catalog: parts.catalog,
         metrics: parts.metrics,
         changed: Notify::new(),
+        armed: Cell::new(None),
         draining,
     });
     let hub: Rc<dyn Hub> = driver.clone();
@@ -103,6 +106,7 @@ impl Driver {
         let mut look = tokio::time::interval(LOOK);
         loop {
             let timeout = self.hub.borrow().poll_timeout();
+            self.armed.set(timeout);
             let timer = async {
                 match timeout {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -201,7 +205,6 @@ impl Driver {
 
     /// Does what the hub and the publishes ask for, until they ask for nothing more.
     fn act(&self) {
-        let before = self.hub.borrow().poll_timeout();
         self.hub.borrow_mut().handle(Input::Flush, Instant::now());
         loop {
             // A statement of its own: the borrow must end before the output is acted on.
@@ -218,7 +221,7 @@ impl Driver {
         }
         self.flush();
         self.show(self.hub.borrow().stats());
-        if self.hub.borrow().poll_timeout() != before || *self.draining.borrow() {
+        if self.hub.borrow().poll_timeout() != self.armed.get() || *self.draining.borrow() {
             self.changed.notify_one();
         }
     }

@@ -154,6 +154,8 @@ fn disconnect_answers_the_held_connect_first() {
     let gateway = gateway("");
     for transport in BOTH {
         let mut client = Client::open(gateway.addr(), transport);
+        // On its way by another connection, the next connect must be held before the disconnect comes.
+        std::thread::sleep(Duration::from_millis(200));
         let reply = client.disconnect();
         assert_eq!(reply["successful"], true, "{reply}");
         let connect = client.connect_reply(Duration::from_secs(2)).expect("the held connect is answered");
