@@ -1,5 +1,6 @@
 //! Replies, written straight to JSON. Nothing beside the fields of the protocol (some clients end on unknown ones).
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use super::{ConnectionType, Error, Message};
@@ -52,11 +53,11 @@ impl Reply {
         reply
     }
 
-    /// The outcome of `message`.
-    pub fn of(message: &Message, result: Result<(), &Error>) -> Self {
-        match result {
-            Ok(()) => Self::ok(message),
-            Err(error) => Self::failed(message, error),
+    /// A refusal of `message` if there is an error, else a good reply.
+    pub fn of(message: &Message, error: Option<&Error>) -> Self {
+        match error {
+            None => Self::ok(message),
+            Some(error) => Self::failed(message, error),
         }
     }
 
@@ -89,15 +90,15 @@ impl Reply {
             Reconnect::Handshake => "handshake",
             Reconnect::None => "none",
         };
-        let mut text = format!(r#","advice":{{"reconnect":"{reconnect}""#);
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.json, r#","advice":{{"reconnect":"{reconnect}""#);
         if advice.reconnect != Reconnect::None {
-            text.push_str(&format!(r#","interval":{}"#, advice.interval.as_millis()));
+            let _ = write!(self.json, r#","interval":{}"#, advice.interval.as_millis());
         }
         if let Some(timeout) = advice.timeout {
-            text.push_str(&format!(r#","timeout":{}"#, timeout.as_millis()));
+            let _ = write!(self.json, r#","timeout":{}"#, timeout.as_millis());
         }
-        text.push('}');
-        self.json.extend_from_slice(text.as_bytes());
+        self.json.push(b'}');
         self
     }
 

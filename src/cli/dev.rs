@@ -29,7 +29,7 @@ const NOBODY: u64 = u64::MAX;
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,
-    /// The folder of the demo page; cometd.js is looked for in its node_modules
+    /// The folder of the demo page; cometd.js is looked for in its `node_modules`
     #[arg(long, value_name = "FOLDER", default_value = "demo")]
     demo: PathBuf,
     /// Leave out the sample feed

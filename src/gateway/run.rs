@@ -113,12 +113,13 @@ impl Gateway {
 
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            let mut turn = inboxes.to_vec().into_iter().cycle();
+            let (inboxes, mut turn) = (inboxes.clone(), 0);
             accepting.spawn(async move {
                 let hand = move |stream, peer| {
-                    if let Some(inbox) = turn.next() {
+                    if let Some(inbox) = inboxes.get(turn) {
                         inbox.note(Note::Connection(stream, peer));
                     }
+                    turn = (turn + 1) % inboxes.len();
                 };
                 if let Err(error) = net::accept(listener, hand).await {
                     tracing::error!(%error, "cannot accept connections");

@@ -177,7 +177,7 @@ impl Driver {
             Note::Subscribed(ticket, result) => self.tell(Input::Subscribed(ticket, result)),
             Note::Found(topic, count) => {
                 let partitions = |topic: &str| self.catalog.partitions(topic);
-                self.pipeline.borrow_mut().found(&topic, count, partitions);
+                self.pipeline.borrow_mut().found(&topic, &count, partitions);
                 self.act();
             }
             Note::Reported(report) => {

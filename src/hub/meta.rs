@@ -127,7 +127,7 @@ impl Shard {
             session.pace.delay(now)
         } else {
             // A little less than advised: some clients time out at exactly that.
-            Some(hold - hold / 50)
+            Some(hold.mul_f64(0.98))
         };
         let Some(hold) = hold else {
             self.answer_connect(session_key, key, slot, &message, now);

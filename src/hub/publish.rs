@@ -64,7 +64,7 @@ impl Shard {
             if let Some(at) = session.publishes.unseen.iter().position(|(it, _)| it == twin) {
                 self.stats.twins += 1;
                 if let Some((twin, result)) = session.publishes.unseen.remove(at) {
-                    self.answer(Waiter { exchange: key, slot, message }, session_key, Some(twin), &result);
+                    self.answer(&Waiter { exchange: key, slot, message }, session_key, Some(twin), &result);
                 }
                 return Flow::Next;
             }
@@ -95,24 +95,20 @@ impl Shard {
             session.publishes.in_flight.retain(|it| *it != ticket);
         }
         for waiter in done.waiters {
-            let exchange = waiter.exchange;
-            self.answer(waiter, done.session, done.twin.clone(), result);
-            self.complete_if_ready(exchange, now);
+            self.answer(&waiter, done.session, done.twin.clone(), result);
+            self.complete_if_ready(waiter.exchange, now);
         }
     }
 
     fn answer(
         &mut self,
-        waiter: Waiter,
+        waiter: &Waiter,
         session: Key<Session>,
         twin: Option<Twin>,
         result: &Result<(), Error>,
     ) {
-        self.settle(
-            waiter.exchange,
-            waiter.slot,
-            Reply::of(&waiter.message, result.as_ref().map(|()| ())).finish(),
-        );
+        let reply = Reply::of(&waiter.message, result.as_ref().err()).finish();
+        self.settle(waiter.exchange, waiter.slot, reply);
         if let (Some(exchange), Some(twin)) = (self.exchanges.get_mut(waiter.exchange), twin) {
             exchange.answers.push(Answer { session, twin, result: result.clone() });
         }

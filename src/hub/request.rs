@@ -317,7 +317,9 @@ impl Shard {
             // The client moved to a WebSocket meanwhile.
             if let Some(socket) = self.sockets.get_mut(socket) {
                 events.append(&mut socket.outbox.take_events());
-                events.into_iter().for_each(|event| socket.outbox.event(event));
+                for event in events {
+                    socket.outbox.event(event);
+                }
             }
             self.mark_dirty(socket);
             return;

@@ -85,7 +85,7 @@ impl Shard {
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::Request { via, browser, peer, messages } => {
-                self.request(via, browser, peer, messages, now)
+                self.request(via, browser, peer, messages, now);
             }
             Input::SocketClosed(socket) => self.socket_closed(socket, now),
             Input::Taken(http) => self.taken(http),

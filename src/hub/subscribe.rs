@@ -86,7 +86,7 @@ impl Shard {
     fn finish_job(&mut self, key: Key<Exchange>, error: Option<&Error>) -> Flow {
         if let Some(job) = self.exchanges.get_mut(key).and_then(|exchange| exchange.job.take()) {
             self.stats.refused += u64::from(error.is_some());
-            let reply = Reply::of(&job.message, error.map_or(Ok(()), Err));
+            let reply = Reply::of(&job.message, error);
             self.settle(key, job.slot, reply.finish());
         }
         Flow::Next
@@ -171,15 +171,13 @@ impl Shard {
     /// Goes on with requests that waited for a subscription.
     fn resume(&mut self, waiters: Vec<Key<Exchange>>, error: Option<&Error>, now: Instant) {
         for key in waiters {
-            let flow = match error {
-                Some(error) => self.finish_job(key, Some(error)),
-                None => {
-                    if let Some(job) = self.exchanges.get_mut(key).and_then(|exchange| exchange.job.as_mut())
-                    {
-                        job.next += 1;
-                    }
-                    self.go_on(key)
+            let flow = if error.is_some() {
+                self.finish_job(key, error)
+            } else {
+                if let Some(job) = self.exchanges.get_mut(key).and_then(|exchange| exchange.job.as_mut()) {
+                    job.next += 1;
                 }
+                self.go_on(key)
             };
             if matches!(flow, Flow::Next) {
                 self.advance(key, now);

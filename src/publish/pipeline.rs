@@ -234,10 +234,10 @@ impl<L: Copy + Eq + Hash, T> Pipeline<L, T> {
     pub fn found(
         &mut self,
         topic: &str,
-        count: Result<Option<i32>, crate::kafka::Error>,
+        count: &Result<Option<i32>, crate::kafka::Error>,
         partitions: impl Fn(&str) -> Option<i32>,
     ) {
-        let known = |name: &str| match &count {
+        let known = |name: &str| match count {
             Ok(Some(count)) if name == topic => Some(*count),
             _ => partitions(name),
         };

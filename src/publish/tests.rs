@@ -48,8 +48,8 @@ impl Rig {
         self.pipeline.reported(token, outcome, |topic: &str| topics.get(topic).copied());
     }
 
-    fn found(&mut self, topic: &str, count: Result<Option<i32>, Error>) {
-        if let Ok(Some(count)) = count {
+    fn found(&mut self, topic: &str, count: &Result<Option<i32>, Error>) {
+        if let Ok(Some(count)) = *count {
             self.topics.borrow_mut().insert(topic.into(), count);
         }
         let topics = self.topics.borrow();
@@ -150,7 +150,7 @@ fn a_session_waits_behind_a_topic_that_is_asked_for_and_others_do_not() {
     rig.submit(2, "c", "/ledger/2", "3");
     rig.submit(2, "d", "/orders/2", "4");
     assert_eq!(rig.words(), ["find orders", "send ledger 3"]);
-    rig.found("orders", Ok(Some(2)));
+    rig.found("orders", &Ok(Some(2)));
     // Session 1 goes on with its first; its second is strict and waits. Session 2's second waits for its strict first.
     assert_eq!(rig.words(), ["send orders 1"]);
 }
@@ -162,11 +162,11 @@ fn a_topic_that_is_not_there_fails_one_publish_and_not_those_behind_it() {
     rig.submit(1, "a", "/orders/1", "1");
     rig.submit(1, "b", "/ledger/1", "2");
     assert_eq!(rig.words(), ["find orders"]);
-    rig.found("orders", Ok(None));
+    rig.found("orders", &Ok(None));
     assert_eq!(rig.words(), ["a 404:/orders/1:unknown_topic", "send ledger 2"]);
     rig.submit(2, "c", "/orders/1", "1");
     assert_eq!(rig.words(), ["find orders"]);
-    rig.found("orders", Err(Error::TimedOut(String::new())));
+    rig.found("orders", &Err(Error::TimedOut(String::new())));
     assert_eq!(rig.words(), ["c 504:/orders/1:not_written, Kafka is out of reach"]);
 }
 
