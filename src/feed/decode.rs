@@ -231,8 +231,14 @@ impl kafka::Sink for Decoder {
         }
     }
 
-    fn moved(&mut self, topic: &Arc<Topic>, partition: i32, from: i64, to: i64) {
+    fn lost(&mut self, topic: &Arc<Topic>, partition: i32) {
         self.metrics.kafka_errors.inc();
+        if let Some(commands) = self.commands.upgrade() {
+            let _ = commands.send(Command::Lost(Arc::clone(topic), partition));
+        }
+    }
+
+    fn moved(&mut self, topic: &Arc<Topic>, partition: i32, from: i64, to: i64) {
         let topic = &*topic.name;
         tracing::warn!(
             topic,

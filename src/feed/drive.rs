@@ -125,6 +125,7 @@ impl Driver {
             }
             Command::Unsubscribe { shard, pattern } => self.interest.unsubscribe(now, shard, &pattern),
             Command::Misplaced(topic) => self.interest.misplaced(now, &topic.name),
+            Command::Lost(topic, partition) => self.interest.lost(now, &topic, partition),
             Command::Stop => {}
         }
     }
@@ -168,6 +169,9 @@ impl Driver {
                 Effect::Close(topic) => self.open.close(&topic),
                 Effect::Listen(topic, partition, shards) => self.open.listen(&topic, partition, shards),
                 Effect::Assign(topic, partition, from) => assigned.push((topic, partition, from)),
+                Effect::Resume(topic, partition) => {
+                    self.reader.assign(vec![(topic, partition, From::LogStart)]);
+                }
                 Effect::Unassign(topic, partition) => unassigned.push((topic, partition)),
                 Effect::Reply(ticket, result) => {
                     if let Some(reply) = self.replies.remove(&ticket) {

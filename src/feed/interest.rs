@@ -64,6 +64,8 @@ pub(super) enum Effect {
     Listen(Arc<Topic>, i32, u64),
     /// Read a partition.
     Assign(Arc<Topic>, i32, kafka::From),
+    /// Read a partition that was lost from its log start.
+    Resume(Arc<Topic>, i32),
     /// Read a partition no more.
     Unassign(Arc<Topic>, i32),
     /// Answer a subscriber.
@@ -211,6 +213,17 @@ impl<R: Reads> Interest<R> {
         self.tick(now);
     }
 
+    /// Kafka does not have what is next of a partition: looks whether it is still the same topic.
+    pub(super) fn lost(&mut self, now: Instant, topic: &Topic, partition: i32) {
+        let known = self.topics.get_mut(&*topic.name).filter(|known| *known.topic == *topic);
+        let partition = known.and_then(|known| known.get_mut(partition));
+        if let Some(partition) = partition.filter(|partition| partition.reading == Reading::Yes) {
+            partition.reading = Reading::Lost;
+            self.discover_at = now;
+            self.tick(now);
+        }
+    }
+
     /// Time passed.
     pub(super) fn tick(&mut self, now: Instant) {
         self.expire(now);
@@ -249,7 +262,7 @@ impl<R: Reads> Interest<R> {
             };
             if let Some(idle) = known.get_mut(partition).filter(|p| p.idle_since == Some(since)) {
                 idle.idle_since = None;
-                if std::mem::replace(&mut idle.reading, Reading::Not) == Reading::Yes {
+                if std::mem::take(&mut idle.reading).is_begun() {
                     self.effects.push_back(Effect::Unassign(Arc::clone(&topic), partition));
                 }
             }

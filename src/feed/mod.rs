@@ -81,6 +81,7 @@ enum Command {
     Subscribe { shard: usize, pattern: Pattern, reply: Reply },
     Unsubscribe { shard: usize, pattern: Pattern },
     Misplaced(Arc<Topic>),
+    Lost(Arc<Topic>, i32),
     Stop,
 }
 

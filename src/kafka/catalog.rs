@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::ffi::{Client, Seen};
 use super::native::{self, Code, Description, End, Kind};
-use super::{Config, Error};
+use super::{Config, Error, Writer};
 
 /// How often Kafka is asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -45,7 +45,6 @@ pub type OffsetOf = ((Arc<str>, i32), Result<i64, String>);
 
 type Answer<T> = oneshot::Sender<Result<T, Error>>;
 type Lookup = Result<Option<i32>, Error>;
-type Recreated = Box<dyn Fn(&str) + Send + Sync>;
 
 struct Handle {
     shared: Arc<Shared>,
@@ -58,7 +57,8 @@ struct Shared {
     stopped: AtomicBool,
     /// The topics that were asked for and are, or were, there.
     topics: ArcSwap<HashMap<Box<str>, Known>>,
-    recreated: OnceLock<Recreated>,
+    /// Who has to know of topics that change.
+    writer: OnceLock<Writer>,
     tokens: AtomicU64,
     state: Mutex<State>,
 }
@@ -101,7 +101,7 @@ impl Catalog {
             up: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             topics: ArcSwap::default(),
-            recreated: OnceLock::new(),
+            writer: OnceLock::new(),
             tokens: AtomicU64::new(1),
             state: Mutex::default(),
         });
@@ -165,10 +165,9 @@ impl Catalog {
         self.offsets(of, End::Start, timeout).await
     }
 
-    /// Has `call` called, on the catalog's thread, with the name of each topic that was deleted and created again: a producer
-    /// that knew the old one may take the new one's leaders for stale. Only the first `call` counts.
-    pub fn on_recreated(&self, call: impl Fn(&str) + Send + Sync + 'static) {
-        let _ = self.0.shared.recreated.set(Box::new(call));
+    /// Has `writer`, from now on, look again at topics that got more partitions or were created again. Only the first one counts.
+    pub fn inform(&self, writer: Writer) {
+        let _ = self.0.shared.writer.set(writer);
     }
 
     /// How many partitions a topic has, if that is known already. Takes no lock.
@@ -340,11 +339,15 @@ impl Shared {
             known.extend(changed.iter().map(|(name, now)| (Box::from(*name), *now)));
             known
         });
+        let Some(writer) = self.writer.get() else { return };
         for (name, now) in changed {
-            if known.get(name).is_some_and(|before| before.id != now.id)
-                && let Some(call) = self.recreated.get()
-            {
-                call(name);
+            match known.get(name) {
+                Some(before) if before.id != now.id => {
+                    tracing::info!(topic = name, "a topic was created again");
+                    writer.renew();
+                }
+                Some(before) if before.partitions < now.partitions => writer.look_again(name),
+                _ => {}
             }
         }
     }
@@ -381,7 +384,7 @@ fn list(client: &Client, requests: &Receiver<ListRequest>) {
             asked.push(more);
             timeout = timeout.max(longer);
         }
-        let answer = client.list_topics(timeout);
+        let answer = client.topics(None, timeout);
         let answer = answer.map(Arc::<[_]>::from).map_err(|code| failed(code, super::words(code)));
         for asked in asked {
             let _ = asked.send(answer.clone());

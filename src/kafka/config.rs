@@ -35,6 +35,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     // A partition that is newly read joins the next fetch, so this bounds how long its first record takes.
     ("fetch.wait.max.ms", "100"),
     ("reconnect.backoff.max.ms", "1000"),
+    ("topic.metadata.refresh.interval.ms", "30000"),
     ("socket.nagle.disable", "true"),
     ("linger.ms", "0"),
 ];

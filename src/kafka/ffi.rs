@@ -94,11 +94,9 @@ unsafe impl Sync for Client {}
 impl Client {
     /// Starts a client; does not wait for Kafka. The error is librdkafka's text.
     pub(super) fn new(kind: Kind, properties: Properties) -> Result<Self, String> {
+        use rd::rd_kafka_type_t::{RD_KAFKA_CONSUMER, RD_KAFKA_PRODUCER};
         let mut text = [0; 512];
-        let kind_of = match kind {
-            Kind::Consumer => rd::rd_kafka_type_t::RD_KAFKA_CONSUMER,
-            Kind::Producer => rd::rd_kafka_type_t::RD_KAFKA_PRODUCER,
-        };
+        let kind_of = if kind == Kind::Consumer { RD_KAFKA_CONSUMER } else { RD_KAFKA_PRODUCER };
         // SAFETY: the configuration is valid; `rd_kafka_new` takes it over if, and only if, it succeeds.
         let rk = unsafe {
             let conf = properties.0.as_ptr();
@@ -125,8 +123,8 @@ impl Client {
     /// The next event; waits up to `timeout` for it.
     pub(super) fn poll(&self, timeout: Duration) -> Option<Event<'_>> {
         // SAFETY: the queue is live.
-        let event = unsafe { rd::rd_kafka_queue_poll(self.queue.as_ptr(), millis(timeout)) };
-        NonNull::new(event).map(|event| Event { event, client: PhantomData })
+        NonNull::new(unsafe { rd::rd_kafka_queue_poll(self.queue.as_ptr(), millis(timeout)) })
+            .map(|event| Event { event, client: PhantomData })
     }
 
     /// Makes a waiting [`Client::poll`], or else the next one, return at once.
@@ -156,9 +154,9 @@ impl Client {
         // SAFETY: librdkafka copies topic, key and value within the call; the headers are its own from a success on.
         // The variable arguments are of the types that each tag asks for (rdkafka.h, `rd_kafka_vtype_t`).
         let error = unsafe {
-            let headers = headers_of(message.headers);
+            let (rk, headers) = (self.rk.as_ptr(), headers_of(message.headers));
             let error = rd::rd_kafka_producev(
-                self.rk.as_ptr(),
+                rk,
                 V::RD_KAFKA_VTYPE_TOPIC,
                 message.topic.as_ptr(),
                 V::RD_KAFKA_VTYPE_PARTITION,
@@ -188,17 +186,21 @@ impl Client {
     /// Waits until every message has its report (another thread must be polling); `false` if `timeout` was too short.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         // SAFETY: the handle is live.
-        let error = unsafe { rd::rd_kafka_flush(self.rk.as_ptr(), millis(timeout)) };
-        error == NO_ERROR
+        unsafe { rd::rd_kafka_flush(self.rk.as_ptr(), millis(timeout)) == NO_ERROR }
     }
 
-    /// Names all topics, with their partition counts. Blocks.
-    pub(super) fn list_topics(&self, timeout: Duration) -> Result<Vec<(String, i32)>, Code> {
-        let mut metadata = ptr::null();
-        // SAFETY: on success the result is valid until destroyed, which is after the last use of it.
+    /// Looks at one topic or at all, and names them with their partition counts. Blocks.
+    pub(super) fn topics(&self, only: Option<&CStr>, timeout: Duration) -> Result<Vec<(String, i32)>, Code> {
+        let (rk, mut metadata) = (self.rk.as_ptr(), ptr::null());
+        // SAFETY: name, topic object and, on success, the result are valid until after their last use.
         unsafe {
-            let (rk, wait) = (self.rk.as_ptr(), millis(timeout));
-            ok_or_code(rd::rd_kafka_metadata(rk, 1, ptr::null_mut(), &raw mut metadata, wait))?;
+            let topic = only.map(|name| rd::rd_kafka_topic_new(rk, name.as_ptr(), ptr::null_mut()));
+            let (all, only) = (c_int::from(topic.is_none()), topic.unwrap_or(ptr::null_mut()));
+            let error = rd::rd_kafka_metadata(rk, all, only, &raw mut metadata, millis(timeout));
+            if !only.is_null() {
+                rd::rd_kafka_topic_destroy(only);
+            }
+            ok_or_code(error)?;
             let topics = slice_of((*metadata).topics, (*metadata).topic_cnt.try_into().unwrap_or(0));
             let there = topics.iter().filter(|topic| ok_or_code(topic.err).is_ok());
             let named = there.map(|topic| (string_of(topic.topic), topic.partition_cnt)).collect();
@@ -318,7 +320,7 @@ impl Event<'_> {
 
     fn failure(&self) -> Failure {
         let event = self.event.as_ptr();
-        // SAFETY: the event is live; the partition is owned and destroyed after the last use.
+        // SAFETY: the event is live; the partition is owned until after its last use.
         unsafe {
             let partition = rd::rd_kafka_event_topic_partition(event);
             let at = partition.as_ref().map(|p| (string_of(p.topic), p.partition, p.offset));

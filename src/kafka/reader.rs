@@ -27,7 +27,11 @@ pub trait Sink: Send {
     /// Nothing lies in `[from, to)`: the partition's last stable offset was reached.
     fn reached(&mut self, topic: &Arc<Topic>, partition: i32, from: i64, to: i64);
 
-    /// Kafka no longer has `from` (or not yet, after a loss); reading goes on at `to`, the log start.
+    /// Kafka does not have the offset that is next: too old, or the topic is another one. The partition is read no further until
+    /// it is assigned again.
+    fn lost(&mut self, topic: &Arc<Topic>, partition: i32);
+
+    /// A partition that was lost at `from` goes on at `to`, the log start.
     fn moved(&mut self, topic: &Arc<Topic>, partition: i32, from: i64, to: i64);
 
     /// The partition can't be read at present; the reader goes on trying.
@@ -97,6 +101,8 @@ enum Begin {
     LogStart,
     /// At the log start, since Kafka does not have the place's offset.
     Lost,
+    /// Not at all: Kafka does not have the place's offset, and what to do about it was not said yet.
+    Held,
 }
 
 // === impl Reader ===
@@ -128,7 +134,8 @@ impl Reader {
         Ok(Self { commands, client: shared })
     }
 
-    /// Reads partitions, from where it says. One that is read already goes on from there instead.
+    /// Reads partitions, from where it says. One that is read already goes on from there instead; one that was lost goes on at
+    /// the log start, and says so.
     pub fn assign(&self, partitions: Vec<(Arc<Topic>, i32, From)>) {
         self.send(Command::Assign(partitions));
     }
@@ -242,10 +249,10 @@ impl<S: Sink> Work<S> {
             }
             Code::PartitionEOF => {}
             Code::AutoOffsetReset | Code::OffsetOutOfRange => {
-                place.begin = Begin::Lost;
-                let at = [(Arc::clone(topic), *partition, START)];
+                place.begin = Begin::Held;
+                self.sink.lost(topic, *partition);
+                let at = [(Arc::clone(topic), *partition, 0)];
                 self.client_unassign(&at);
-                self.client_assign(&at);
             }
             _ => self.sink.failed(topic, *partition, &failure.text),
         }
@@ -258,21 +265,25 @@ impl<S: Sink> Work<S> {
         let recreated = partitions.iter().any(recreated);
         let (mut taken, mut begun) = (Vec::new(), Vec::new());
         for (topic, partition, from) in partitions {
-            let place = match from {
-                From::Offset(next) => Place { next, begin: Begin::Here },
-                From::LogStart => Place { next: 0, begin: Begin::LogStart },
-            };
-            let at = place.start();
             let reading = self.topics.entry(topic.name.clone()).or_insert_with(|| Reading::new(&topic));
             if reading.topic != topic {
-                taken.extend(reading.partitions.drain().map(|(p, _)| (Arc::clone(&reading.topic), p, 0)));
-                reading.topic = Arc::clone(&topic);
+                taken.extend(reading.assigned());
+                *reading = Reading::new(&topic);
             }
-            if reading.partitions.insert(partition, place).is_some() {
+            let before = reading.partitions.get(&partition);
+            let place = match (from, before) {
+                (From::Offset(next), _) => Place { next, begin: Begin::Here },
+                (From::LogStart, Some(Place { next, begin: Begin::Held | Begin::Lost })) => {
+                    Place { next: *next, begin: Begin::Lost }
+                }
+                (From::LogStart, _) => Place { next: 0, begin: Begin::LogStart },
+            };
+            if before.is_some_and(Place::is_assigned) {
                 taken.push((Arc::clone(&topic), partition, 0));
             }
             self.seen.insert(topic.name.clone(), topic.incarnation);
-            begun.push((topic, partition, at));
+            begun.push((topic, partition, place.start()));
+            reading.partitions.insert(partition, place);
         }
         if recreated {
             // The present client holds the old topic's leader epochs and would take the new one's for stale.
@@ -287,7 +298,9 @@ impl<S: Sink> Work<S> {
         let mut taken = Vec::new();
         for (topic, partition) in partitions {
             let Some(reading) = self.topics.get_mut(&topic.name) else { continue };
-            if reading.topic == *topic && reading.partitions.remove(partition).is_some() {
+            let same = reading.topic == *topic;
+            let place = if same { reading.partitions.remove(partition) } else { None };
+            if place.as_ref().is_some_and(Place::is_assigned) {
                 taken.push((Arc::clone(topic), *partition, 0));
             }
             if reading.partitions.is_empty() {
@@ -312,7 +325,7 @@ impl<S: Sink> Work<S> {
         }
         self.seen =
             self.topics.iter().map(|(name, reading)| (name.clone(), reading.topic.incarnation)).collect();
-        let places: Vec<_> = self.topics.values().flat_map(Reading::places).collect();
+        let places: Vec<_> = self.topics.values().flat_map(Reading::assigned).collect();
         self.client_assign(&places);
     }
 
@@ -353,15 +366,20 @@ impl Reading {
         Self { topic: Arc::clone(topic), partitions: HashMap::new() }
     }
 
-    fn places(&self) -> impl Iterator<Item = (Arc<Topic>, i32, i64)> {
-        let of = |(partition, place): (&i32, &Place)| (Arc::clone(&self.topic), *partition, place.start());
-        self.partitions.iter().map(of)
+    /// What the client is to read, and from where.
+    fn assigned(&self) -> impl Iterator<Item = (Arc<Topic>, i32, i64)> {
+        let assigned = self.partitions.iter().filter(|(_, place)| place.is_assigned());
+        assigned.map(|(partition, place)| (Arc::clone(&self.topic), *partition, place.start()))
     }
 }
 
 // === impl Place ===
 
 impl Place {
+    fn is_assigned(&self) -> bool {
+        self.begin != Begin::Held
+    }
+
     /// Where the client starts.
     fn start(&self) -> i64 {
         if self.begin == Begin::Here { self.next } else { START }
@@ -369,7 +387,11 @@ impl Place {
 
     /// Whether an offset is news; what lies before the place is left over from an earlier assignment.
     fn admits(&self, offset: i64) -> bool {
-        self.begin == Begin::Lost || offset >= self.next
+        match self.begin {
+            Begin::Here | Begin::LogStart => offset >= self.next,
+            Begin::Lost => true,
+            Begin::Held => false,
+        }
     }
 
     /// The first offset of the partition is known now.

@@ -14,6 +14,9 @@ use super::{Config, Error};
 /// How long a reporting thread sleeps at most; reports wake it.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// How long a look at one topic may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The idempotent producer: `acks=all`, every record reported within the publish time-out. A cheap handle.
 #[derive(Clone)]
 pub struct Writer(Arc<Inner>);
@@ -139,8 +142,19 @@ impl Writer {
         }
     }
 
-    /// Goes on with a new producer, as has to be after a topic was deleted and created again; what the old one took is still reported.
-    pub fn renew(&self) {
+    /// Looks at a topic again, which has got more partitions. Does not wait for it.
+    pub(super) fn look_again(&self, topic: &str) {
+        let Ok(topic) = CString::new(topic) else { return };
+        let producer = self.0.producer.load_full();
+        let look = move || producer.client.topics(Some(&topic), LOOK_TIMEOUT);
+        if let Err(error) = std::thread::Builder::new().name("kafka-look".into()).spawn(look) {
+            tracing::warn!(%error, "no thread to look at a Kafka topic on");
+        }
+    }
+
+    /// Goes on with a new producer: after a topic was deleted and created again, the old one would take the new one's leader
+    /// epochs for stale. What the old one took is still reported.
+    pub(super) fn renew(&self) {
         match Producer::start(&self.0.config, &self.0.report) {
             Ok(producer) => self.0.producer.swap(producer).retire(),
             Err(error) => tracing::error!(%error, "no new Kafka producer; going on with the old one"),

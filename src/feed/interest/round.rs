@@ -156,11 +156,11 @@ impl<R: Reads> Interest<R> {
                     self.read_what_appeared(&name, had);
                     self.pend(&name);
                 }
+                self.resume(&name);
                 return;
             }
             Some(known) => {
-                for (number, _) in known.numbered().filter(|(_, partition)| partition.reading == Reading::Yes)
-                {
+                for (number, _) in known.numbered().filter(|(_, partition)| partition.reading.is_begun()) {
                     self.effects.push_back(Effect::Unassign(Arc::clone(&known.topic), number));
                 }
                 self.effects.push_back(Effect::Close(Arc::clone(&known.topic)));
@@ -176,6 +176,17 @@ impl<R: Reads> Interest<R> {
         self.rebind(now, &name);
         self.read_what_appeared(&name, 0);
         self.forget_if_unused(&name);
+    }
+
+    /// Goes on with what was lost of a topic that is still the same.
+    fn resume(&mut self, name: &Arc<str>) {
+        let Some(known) = self.topics.get_mut(name) else { return };
+        for (number, partition) in (0..).zip(&mut known.partitions) {
+            if partition.reading == Reading::Lost {
+                partition.reading = Reading::Yes;
+                self.effects.push_back(Effect::Resume(Arc::clone(&known.topic), number));
+            }
+        }
     }
 
     /// Reads partitions from the `first` on from their log start, where somebody listens since before they were there.
@@ -260,7 +271,9 @@ impl<R: Reads> Interest<R> {
         if discovered {
             self.discover_at = now + self.times.discovery;
         }
-        if !complete {
+        let lost =
+            |known: &Known| known.partitions.iter().any(|partition| partition.reading == Reading::Lost);
+        if !complete || (discovered && self.topics.values().any(lost)) {
             self.discover_at = self.discover_at.min(now + QUICK);
         }
         self.tick(now);

@@ -134,6 +134,7 @@ impl Rig {
                 Effect::Assign(topic, p, From::LogStart) => {
                     self.done.push(format!("assign {} {p} start", topic.name));
                 }
+                Effect::Resume(topic, p) => self.done.push(format!("resume {} {p}", topic.name)),
                 Effect::Unassign(topic, p) => self.done.push(format!("unassign {} {p}", topic.name)),
                 Effect::Reply(ticket, result) => {
                     self.done.push(format!("reply {ticket} {}", if result.is_ok() { "ok" } else { "error" }));
@@ -360,4 +361,31 @@ fn warm_routes_are_read_for_nobody() {
     rig.unsubscribe(1, "/a");
     rig.pass(Duration::from_secs(100));
     assert_eq!(rig.run(), ["listen t 0 0"]);
+}
+
+#[test]
+fn what_is_lost_goes_on_unless_the_topic_is_another() {
+    let mut rig = rig();
+    rig.topic("t", 1, &[5]);
+    rig.subscribe(1, 0, "/a", vec![literal("t")]);
+    rig.run();
+    let (_, start) = rig.replies.pop().unwrap();
+    let start = start.unwrap();
+    let (topic, _, _) = start.positions.iter().next().unwrap();
+    rig.interest.lost(rig.now, topic, 0);
+    assert_eq!(rig.run(), ["resume t 0"]);
+    // Deleted; then created again.
+    rig.world.topics.clear();
+    rig.interest.lost(rig.now, topic, 0);
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.run().is_empty());
+    rig.topic("t", 2, &[0]);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.run(), ["unassign t 0", "close t", "open t/1", "listen t 0 1", "assign t 0 start"]);
+    // Nobody left: given up like any other.
+    rig.world.topics.clear();
+    rig.interest.lost(rig.now, topic, 0);
+    rig.unsubscribe(0, "/a");
+    rig.pass(Duration::from_secs(61));
+    assert_eq!(rig.run(), ["listen t 0 0", "unassign t 0", "close t"]);
 }

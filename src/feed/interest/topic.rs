@@ -34,6 +34,15 @@ pub(super) enum Reading {
     /// It is to be read from its end, which could not be asked for yet.
     Pending,
     Yes,
+    /// Kafka did not have what was next. To be read on once it is known whether it is still the same topic.
+    Lost,
+}
+
+impl Reading {
+    /// Whether the reader has it.
+    pub(super) fn is_begun(self) -> bool {
+        matches!(self, Self::Yes | Self::Lost)
+    }
 }
 
 /// The partitions of a topic that `reads` needs, each once.
@@ -157,7 +166,7 @@ impl Partition {
             self.idle_since = None;
         } else if self.reading == Reading::Pending {
             self.reading = Reading::Not;
-        } else if self.reading == Reading::Yes && self.idle_since.is_none() {
+        } else if self.reading.is_begun() && self.idle_since.is_none() {
             self.idle_since = Some(now);
             idle.push_back((now, Arc::clone(topic), number));
         }
