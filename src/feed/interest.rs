@@ -4,6 +4,8 @@
 //! which topics there are ([`Effect::List`]), what they are like now ([`Effect::Find`]), where their partitions end
 //! ([`Effect::QueryEnd`]). Reading is fixed before the reply is given. The same rounds, without anybody waiting, discover what is new.
 
+#[cfg(test)]
+mod model;
 mod round;
 #[cfg(test)]
 mod tests;

@@ -10,10 +10,10 @@ const TIMES: Times = Times {
 
 /// Reads topics by name, by prefix, or one partition.
 #[derive(Clone, Debug)]
-struct Want {
-    literals: Vec<Arc<str>>,
-    prefix: Option<&'static str>,
-    hash: Option<i32>,
+pub(super) struct Want {
+    pub literals: Vec<Arc<str>>,
+    pub prefix: Option<&'static str>,
+    pub hash: Option<i32>,
 }
 
 fn literal(name: &str) -> Want {
@@ -37,40 +37,51 @@ impl Reads for Want {
 
 /// What Kafka has.
 #[derive(Clone, Debug, Default)]
-struct World {
-    topics: Vec<(String, u128, Vec<Option<i64>>)>,
-    down: bool,
+pub(super) struct World {
+    pub topics: Vec<(String, u128, Vec<Option<i64>>)>,
+    pub down: bool,
 }
 
-struct Rig {
-    interest: Interest<Want>,
-    now: Instant,
-    world: World,
+/// What was done to partitions.
+pub(super) enum Did {
+    Open(Arc<Topic>, i32),
+    Close(Arc<Topic>),
+    Listen(Arc<Topic>, i32, u64),
+    Assign(Arc<Topic>, i32, From),
+    Unassign(Arc<Topic>, i32),
+    Reply(u64, Result<Start, SubscribeError>),
+}
+
+pub(super) struct Rig {
+    pub interest: Interest<Want>,
+    pub now: Instant,
+    pub world: World,
     done: Vec<String>,
-    replies: Vec<(u64, Result<Start, SubscribeError>)>,
+    pub did: Vec<Did>,
+    pub replies: Vec<(u64, Result<Start, SubscribeError>)>,
 }
 
-fn rig() -> Rig {
+pub(super) fn rig() -> Rig {
     let now = Instant::now();
     let interest = Interest::new(TIMES, 2, now);
-    Rig { interest, now, world: World::default(), done: Vec::new(), replies: Vec::new() }
+    Rig { interest, now, world: World::default(), done: Vec::new(), did: Vec::new(), replies: Vec::new() }
 }
 
 impl Rig {
-    fn topic(&mut self, name: &str, id: u128, ends: &[i64]) {
+    pub(super) fn topic(&mut self, name: &str, id: u128, ends: &[i64]) {
         self.world.topics.retain(|(n, _, _)| n != name);
         self.world.topics.push((name.into(), id, ends.iter().map(|end| Some(*end)).collect()));
     }
 
-    fn subscribe(&mut self, ticket: u64, shard: usize, pattern: &str, wants: Vec<Want>) {
+    pub(super) fn subscribe(&mut self, ticket: u64, shard: usize, pattern: &str, wants: Vec<Want>) {
         self.interest.subscribe(self.now, ticket, shard, Pattern::parse(pattern).unwrap(), wants);
     }
 
-    fn unsubscribe(&mut self, shard: usize, pattern: &str) {
+    pub(super) fn unsubscribe(&mut self, shard: usize, pattern: &str) {
         self.interest.unsubscribe(self.now, shard, &Pattern::parse(pattern).unwrap());
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         loop {
             self.carry_out();
@@ -89,8 +100,17 @@ impl Rig {
         std::mem::take(&mut self.done)
     }
 
-    fn carry_out(&mut self) {
+    pub(super) fn carry_out(&mut self) {
         while let Some(effect) = self.interest.poll_effect() {
+            self.did.extend(match &effect {
+                Effect::Open(topic, count) => Some(Did::Open(topic.clone(), *count)),
+                Effect::Close(topic) => Some(Did::Close(topic.clone())),
+                Effect::Listen(topic, p, mask) => Some(Did::Listen(topic.clone(), *p, *mask)),
+                Effect::Assign(topic, p, from) => Some(Did::Assign(topic.clone(), *p, *from)),
+                Effect::Unassign(topic, p) => Some(Did::Unassign(topic.clone(), *p)),
+                Effect::Reply(ticket, result) => Some(Did::Reply(*ticket, result.clone())),
+                _ => None,
+            });
             match effect {
                 Effect::List if self.world.down => self.interest.listed(self.now, Err("down".into())),
                 Effect::List => {
