@@ -8,14 +8,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::ffi::{Client, Seen};
 use super::native::{self, Code, Description, End, Kind};
 use super::{Config, Error, Writer};
 
-/// How often Kafka is asked for a sign of life.
+/// How often Kafka is asked for a sign of life, and how long it may take.
 const PING_EVERY: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long one attempt to reach Kafka may take while it does not answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked whether Kafka ceased to answer, while nothing is listed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often the partition counts of known topics are asked for again.
 const REFRESH_EVERY: Duration = Duration::from_secs(30);
 /// How long a topic that does not exist is taken not to.
@@ -53,7 +58,9 @@ struct Handle {
 
 struct Shared {
     client: Client,
-    up: AtomicBool,
+    /// Whether Kafka answers. While it does not nothing is asked: as long as such a question waits for a connection, librdkafka
+    /// tries to connect without any pause, at the cost of a core.
+    up: watch::Sender<bool>,
     stopped: AtomicBool,
     /// The topics that were asked for and are, or were, there.
     topics: ArcSwap<HashMap<Box<str>, Known>>,
@@ -98,7 +105,7 @@ impl Catalog {
     pub fn start(config: &Config) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             client: config.client(Kind::Producer)?,
-            up: AtomicBool::new(false),
+            up: watch::Sender::new(false),
             stopped: AtomicBool::new(false),
             topics: ArcSwap::default(),
             writer: OnceLock::new(),
@@ -112,13 +119,13 @@ impl Catalog {
         };
         let (answers, lister) = (Arc::clone(&shared), Arc::clone(&shared));
         spawn("kafka-catalog", Box::new(move || answers.run()))?;
-        spawn("kafka-topics", Box::new(move || list(&lister.client, &requests)))?;
+        spawn("kafka-topics", Box::new(move || lister.list(&requests)))?;
         Ok(Self(Arc::new(Handle { shared, lists })))
     }
 
     /// Whether Kafka answered the last time it was asked; it is asked every few seconds.
     pub fn is_up(&self) -> bool {
-        self.0.shared.up.load(Ordering::Relaxed)
+        *self.0.shared.up.borrow()
     }
 
     /// All topics that these credentials may see, with their partition counts, by a request that is sent after this call.
@@ -127,6 +134,7 @@ impl Catalog {
     ///
     /// [`Error::TimedOut`] or [`Error::Kafka`].
     pub async fn topics(&self, timeout: Duration) -> Result<Arc<[(String, i32)]>, Error> {
+        let timeout = self.0.shared.ready(timeout).await?;
         let (answer, answered) = oneshot::channel();
         self.0.lists.send((answer, timeout)).map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(closed()))
@@ -141,6 +149,7 @@ impl Catalog {
         if names.is_empty() {
             return Ok(Vec::new());
         }
+        let timeout = self.0.shared.ready(timeout).await?;
         let (answer, answered) = oneshot::channel();
         let names: Vec<_> = names.iter().filter_map(|name| CString::new(&**name).ok()).collect();
         self.0.shared.describe(&names, Some(answer), timeout);
@@ -187,6 +196,7 @@ impl Catalog {
             return Ok(Some(count));
         }
         let Ok(name) = CString::new(topic) else { return Ok(None) };
+        let timeout = shared.ready(LOOKUP_TIMEOUT).await?;
         let (answer, answered) = oneshot::channel();
         let first = {
             let mut state = shared.state();
@@ -199,7 +209,7 @@ impl Catalog {
         };
         if first {
             let token = shared.expect(Waiting::Lookup(topic.into()));
-            shared.client.describe(&[name], LOOKUP_TIMEOUT, token);
+            shared.client.describe(&[name], timeout, token);
         }
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
@@ -213,6 +223,7 @@ impl Catalog {
         if of.is_empty() {
             return Ok(Vec::new());
         }
+        let timeout = self.0.shared.ready(timeout).await?;
         let (answer, answered) = oneshot::channel();
         let token = self.0.shared.expect(Waiting::Offsets(answer));
         {
@@ -243,23 +254,37 @@ impl Drop for Handle {
 // === impl Shared ===
 
 impl Shared {
+    /// Waits until Kafka answers; what is left of `timeout`.
+    async fn ready(&self, timeout: Duration) -> Result<Duration, Error> {
+        let begun = Instant::now();
+        let mut up = self.up.subscribe();
+        match tokio::time::timeout(timeout, up.wait_for(|up| *up)).await {
+            Ok(Ok(_)) => Ok(timeout.saturating_sub(begun.elapsed())),
+            _ => Err(Error::TimedOut("it is down, or cannot be reached".into())),
+        }
+    }
+
     /// The thread that takes the answers.
     fn run(&self) {
         let mut next_ping = Instant::now();
         let mut next_refresh = Instant::now() + REFRESH_EVERY;
         while !self.stopped.load(Ordering::Acquire) {
             let now = Instant::now();
+            let up = *self.up.borrow();
             if now >= next_ping {
-                self.client.ping(PING_EVERY);
+                if up {
+                    self.client.ping(PING_TIMEOUT);
+                }
                 next_ping = now + PING_EVERY;
             }
-            if now >= next_refresh {
+            if up && now >= next_refresh {
                 self.refresh();
                 next_refresh = now + REFRESH_EVERY;
             }
             let Some(event) = self.client.poll(next_ping.saturating_duration_since(now)) else { continue };
             match event.see() {
-                Seen::Cluster(answer) => self.heard(answer.is_ok()),
+                Seen::Cluster(Err(_)) => self.heard(false),
+                Seen::Failed(failure) if failure.code == Code::AllBrokersDown => self.heard(false),
                 Seen::Described(token, answer) => {
                     self.described(token, answer.map_err(|f| failed(f.code, f.text)));
                 }
@@ -273,9 +298,37 @@ impl Shared {
         }
     }
 
+    /// The thread that lists topics, which librdkafka does by a blocking call only, and tries to reach Kafka while it does not
+    /// answer: that call waits patiently. Those who wait for a list share one request.
+    fn list(&self, requests: &Receiver<ListRequest>) {
+        while !self.stopped.load(Ordering::Acquire) {
+            if !*self.up.borrow() {
+                if self.client.topics(None, PROBE_TIMEOUT).is_ok() {
+                    self.heard(true);
+                }
+                continue;
+            }
+            let Ok((first, mut timeout)) = requests.recv_timeout(LOOK_EVERY) else { continue };
+            let mut asked = vec![first];
+            for (more, longer) in requests.try_iter() {
+                asked.push(more);
+                timeout = timeout.max(longer);
+            }
+            let answer = self.client.topics(None, timeout);
+            let answer = answer.map(Arc::<[_]>::from).map_err(|code| failed(code, super::words(code)));
+            for asked in asked {
+                let _ = asked.send(answer.clone());
+            }
+        }
+    }
+
     fn heard(&self, up: bool) {
-        if self.up.swap(up, Ordering::Relaxed) != up {
-            if up { tracing::info!("Kafka is there") } else { tracing::warn!("Kafka does not answer") }
+        if self.up.send_replace(up) != up {
+            if up {
+                tracing::info!("Kafka is there");
+            } else {
+                tracing::warn!("Kafka does not answer");
+            }
         }
     }
 
@@ -373,22 +426,6 @@ impl Shared {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The thread that lists topics: librdkafka only does that by a blocking call. Those who wait share one request.
-fn list(client: &Client, requests: &Receiver<ListRequest>) {
-    while let Ok((first, mut timeout)) = requests.recv() {
-        let mut asked = vec![first];
-        for (more, longer) in requests.try_iter() {
-            asked.push(more);
-            timeout = timeout.max(longer);
-        }
-        let answer = client.topics(None, timeout);
-        let answer = answer.map(Arc::<[_]>::from).map_err(|code| failed(code, super::words(code)));
-        for asked in asked {
-            let _ = asked.send(answer.clone());
-        }
     }
 }
 

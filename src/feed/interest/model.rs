@@ -107,7 +107,9 @@ impl Model {
                     Op::Grow(_) => ends.push(Some(0)),
                     Op::Append(_) => ends.iter_mut().flatten().for_each(|end| *end += 1),
                     Op::Leader { there: true, .. } => {
-                        ends.iter_mut().for_each(|end| *end = Some(end.unwrap_or(7)))
+                        for end in ends {
+                            *end = Some(end.unwrap_or(7));
+                        }
                     }
                     _ => ends[0] = None,
                 }
