@@ -80,6 +80,7 @@ impl Gateway {
         let inboxes: Arc<[Inbox]> = inboxes.into();
         let catalog = Catalog::start(&kafka)?;
         let writer = start_writer(&kafka, inboxes.clone())?;
+        catalog.inform(writer.clone());
         let feed = Feed::start(
             feed::Settings {
                 timeout: settings.subscribe.timeout,
