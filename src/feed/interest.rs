@@ -322,11 +322,19 @@ impl<R: Reads> Interest<R> {
         known.settle_counts(now, &before, &mut self.effects, &mut self.idle);
     }
 
-    /// What is wanted of a topic but not read is read from where it ends, as soon as that is known.
+    /// What is wanted of a topic but not read is read from where it was known to end, or else ends as soon as that is known.
     fn pend(&mut self, name: &str) {
         let Some(known) = self.topics.get_mut(name) else { return };
-        for partition in known.partitions.iter_mut().filter(|p| p.is_wanted() && p.reading == Reading::Not) {
+        for (number, partition) in (0..).zip(&mut known.partitions) {
+            if !partition.is_wanted() || partition.reading != Reading::Not {
+                continue;
+            }
             partition.reading = Reading::Pending;
+            if let Some(at) = partition.ended_before {
+                partition.reading = Reading::Yes;
+                let from = kafka::From::Offset(at);
+                self.effects.push_back(Effect::Assign(Arc::clone(&known.topic), number, from));
+            }
         }
     }
 

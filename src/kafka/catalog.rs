@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use super::ffi::{Client, Seen};
 use super::native::{self, Code, Description, End, Kind};
 use super::{Config, Error, Writer};
+use crate::telemetry::Every;
 
 /// How often Kafka is asked for a sign of life, and how long it may take.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -430,10 +431,20 @@ impl Shared {
 }
 
 fn found(description: Description) -> Option<Found> {
+    static REFUSED: Every = Every::new(Duration::from_secs(10));
     let Description { name, id, leaders, error } = description;
-    // A topic just created may still lack its leaders, which is an error to librdkafka.
-    let there = matches!(error, None | Some(Code::LeaderNotAvailable)) && !leaders.is_empty();
-    there.then_some(Found { name, id, leaders })
+    match error {
+        // A topic just created may still lack its leaders, which is an error to librdkafka.
+        None | Some(Code::LeaderNotAvailable) => (!leaders.is_empty()).then_some(Found { name, id, leaders }),
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => None,
+        Some(code) => {
+            if let Some(suppressed) = REFUSED.due(Instant::now()) {
+                let reason = super::words(code);
+                tracing::warn!(topic = name, reason, suppressed, "Kafka does not show a topic");
+            }
+            None
+        }
+    }
 }
 
 fn count_of(topic: &Found) -> i32 {

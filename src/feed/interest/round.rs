@@ -89,7 +89,11 @@ impl<R: Reads> Interest<R> {
         for ((name, number), end) in &ends {
             let Some(known) = self.topics.get_mut(name) else { continue };
             let topic = Arc::clone(&known.topic);
-            let Some(partition) = known.get_mut(*number).filter(|p| p.is_wanted()) else { continue };
+            let Some(partition) = known.get_mut(*number) else { continue };
+            if !partition.is_wanted() {
+                partition.ended = end.as_ref().ok().copied();
+                continue;
+            }
             match (end, partition.reading) {
                 (Ok(end), Reading::Not | Reading::Pending) => {
                     partition.reading = Reading::Yes;
@@ -147,6 +151,13 @@ impl<R: Reads> Interest<R> {
         match self.topics.get_mut(&name) {
             Some(known) if found.id == known.id => {
                 let had = known.partitions.len();
+                if count == had {
+                    // Still as it was, so that it was so when these ends were asked for.
+                    known
+                        .partitions
+                        .iter_mut()
+                        .for_each(|partition| partition.ended_before = partition.ended);
+                }
                 if count > had {
                     // Keys move when partitions are added, and producers learn of it one by one.
                     known.widened = true;
@@ -207,6 +218,7 @@ impl<R: Reads> Interest<R> {
     fn ends_to_ask(&mut self, found: &[Found]) -> Vec<(Arc<str>, i32)> {
         let mut ask = BTreeSet::new();
         let mut leaderless = Vec::new();
+        let discovers = self.round.as_ref().is_some_and(|round| round.discovers);
         let waiting = self.round.iter().flat_map(|round| &round.waiting);
         let waiting: Vec<_> = waiting.filter_map(|waiting| self.demands.get(&waiting.pattern)).collect();
         for topic in found {
@@ -215,6 +227,9 @@ impl<R: Reads> Interest<R> {
                 waiting.iter().flat_map(|demand| partitions_of(&demand.reads, name, known)).collect();
             let pending = known.numbered().filter(|(_, partition)| partition.reading == Reading::Pending);
             wanted.extend(pending.map(|(number, _)| number));
+            if discovers {
+                wanted.extend(known.watched());
+            }
             for number in wanted {
                 let led = usize::try_from(number).ok().and_then(|number| topic.leaders.get(number));
                 if led == Some(&true) {

@@ -310,6 +310,21 @@ fn more_partitions_move_keys_so_all_are_read() {
 }
 
 #[test]
+fn what_keys_moved_to_is_read_from_before_they_moved() {
+    let mut rig = rig();
+    rig.topic("t", 1, &[10, 20]);
+    rig.subscribe(1, 0, "/a", vec![Want { hash: Some(1), ..literal("t") }]);
+    // Two looks: the ends that the first one found were still those of a topic of two partitions at the second.
+    rig.pass(Duration::from_secs(6));
+    rig.topic("t", 1, &[13, 20]);
+    rig.pass(Duration::from_secs(5));
+    rig.run();
+    rig.topic("t", 1, &[15, 20, 3]);
+    rig.pass(Duration::from_secs(5));
+    assert_eq!(rig.run(), ["open t/3", "listen t 0 1", "listen t 2 1", "assign t 2 start", "assign t 0 10"]);
+}
+
+#[test]
 fn a_partition_that_cannot_be_asked_is_pending_and_read_from_first_contact() {
     let mut rig = rig();
     rig.world.topics.push(("t".into(), 1, vec![Some(5), None]));

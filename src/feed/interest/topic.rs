@@ -23,6 +23,10 @@ pub(super) struct Partition {
     pub reading: Reading,
     /// Since when nobody has listened, if it is read still.
     pub idle_since: Option<Instant>,
+    /// Where one that is not read ended when topics were last looked for, and the time before that: what its topic's new
+    /// partitions take away from keys read elsewhere cannot lie before the latter.
+    pub ended: Option<i64>,
+    pub ended_before: Option<i64>,
     /// How many patterns listen, by shard; the last place is for what is kept warm.
     listeners: Vec<u32>,
 }
@@ -80,6 +84,13 @@ impl Known {
     /// Partitions with their numbers.
     pub(super) fn numbered(&self) -> impl Iterator<Item = (i32, &Partition)> {
         (0..).zip(&self.partitions)
+    }
+
+    /// Partitions that nobody wants, of a topic that somebody reads by fixed keys: they have to be known where they end.
+    pub(super) fn watched(&self) -> impl Iterator<Item = i32> {
+        let some = self.partitions.iter().any(Partition::is_wanted);
+        let rest = self.numbered().filter(move |(_, p)| some && !p.is_wanted() && p.reading == Reading::Not);
+        rest.map(|(number, _)| number)
     }
 
     /// Whether nothing of it is read or wanted.
