@@ -24,12 +24,12 @@ pub fn cache() -> PathBuf {
     )
 }
 
-/// Waits until `what` is so, asking every few milliseconds; panics with `why` when `limit` is over.
+/// Waits until `what` is so, asking every millisecond; panics with `why` when `limit` is over.
 pub fn eventually(limit: Duration, why: &str, mut what: impl FnMut() -> bool) {
     let end = Instant::now() + limit;
     while !what() {
         assert!(Instant::now() < end, "not within {limit:?}: {why}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

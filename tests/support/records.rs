@@ -8,6 +8,7 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::eventually;
 use super::kafka::Kafka;
 
 /// A record as a plain consumer sees it.
@@ -88,9 +89,9 @@ impl Writer {
         }
     }
 
-    /// Waits until Kafka has acknowledged everything.
+    /// Waits until Kafka has acknowledged everything. (librdkafka's own flush looks only every 100 ms.)
     pub fn flush(&self) {
-        self.0.flush(Duration::from_mins(2)).expect("Kafka acknowledges every record");
+        eventually(Duration::from_mins(2), "Kafka acknowledges every record", || self.0.in_flight_count() == 0);
     }
 
     /// Sends one record and waits for Kafka's acknowledgement.
