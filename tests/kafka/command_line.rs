@@ -29,6 +29,15 @@ const ROUTES: &str = r#"routes:
     filter: "value.x > 1"
 "#;
 
+const GOLDEN: [&str; 5] = [
+    "halley.yaml:2:1: lisen: unknown key (did you mean listen?)",
+    "halley.yaml:3:21: publish.timeout: \"soon\" is not a duration (such as 30s, 250ms, 2m or 1h)",
+    "mappings/routes.yaml:4:5: route prices.tpic: unknown key (did you mean topic?)",
+    "mappings/routes.yaml:8:14: route orders.channel: {region} cannot be derived from a record: it is not in topic, key or \
+     bind (put {region} into topic or key, or say where it is: bind: { region: header:region })",
+    "mappings/routes.yaml:15:13: route later.filter: not yet: this version of Halley cannot do it",
+];
+
 fn files(dir: &Path) {
     std::fs::create_dir(dir.join("mappings")).unwrap();
     std::fs::write(dir.join("halley.yaml"), SETTINGS).unwrap();
@@ -51,17 +60,7 @@ fn five_mistakes_of_three_kinds_are_five_lines() {
         let output = halley(dir.path(), &[command, "--config", "halley.yaml"]);
         assert_eq!(output.status.code(), Some(2), "{command}: {output:?}");
         let found = problems(&output);
-        assert_eq!(found.len(), 5, "{command}: {found:#?}");
-        for (line, (place, about)) in found.iter().zip([
-            ("halley.yaml:2:1: ", "lisen"),
-            ("halley.yaml:3:21: ", "timeout"),
-            ("mappings/routes.yaml:4:5: ", "tpic"),
-            ("mappings/routes.yaml:8:14: ", "region"),
-            ("mappings/routes.yaml:15:5: ", "filter"),
-        ]) {
-            assert!(line.contains(place), "{command}: {place} in {line}");
-            assert!(line.contains(about), "{command}: {about} in {line}");
-        }
+        assert_eq!(found, GOLDEN, "{command}");
     }
 }
 

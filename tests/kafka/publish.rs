@@ -25,6 +25,12 @@ routes:
     channel: "/closed/{{id}}"
     topic: {topic}.eu
     key: "{{id}}"
+  - name: numbers
+    channel: "/numbers/{{n}}"
+    topic: {topic}.eu
+    key: "{{n}}"
+    key_format: int
+    publish:
 "#
     )
 }
@@ -164,7 +170,11 @@ fn what_cannot_be_published_is_refused_with_its_reason() {
             ("/orders/eu/a/b", "404:/orders/eu/a/b:unknown_channel"),
             ("/orders/EU/1", "404:/orders/EU/1:unknown_channel"),
             ("/closed/1", "403:/closed/1:"),
-            ("/orders/eu/a~2fb", "400:/orders/eu/a~2fb:"),
+            // No key is written like that: the canonical form is a~2Fb.
+            ("/orders/eu/a~2fb", "404:/orders/eu/a~2fb:unknown_channel"),
+            // Its record would be on /numbers/7.
+            ("/numbers/07", "400:/numbers/07:"),
+            ("/numbers/x", "400:/numbers/x:"),
             ("/orders/zz/1", "404:/orders/zz/1:unknown_topic"),
             ("/orders/eu/*", "405::channel_invalid"),
         ] {

@@ -91,7 +91,9 @@ impl Writer {
 
     /// Waits until Kafka has acknowledged everything. (librdkafka's own flush looks only every 100 ms.)
     pub fn flush(&self) {
-        eventually(Duration::from_mins(2), "Kafka acknowledges every record", || self.0.in_flight_count() == 0);
+        eventually(Duration::from_mins(2), "Kafka acknowledges every record", || {
+            self.0.in_flight_count() == 0
+        });
     }
 
     /// Sends one record and waits for Kafka's acknowledgement.
