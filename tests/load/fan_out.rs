@@ -118,7 +118,7 @@ fn run(load: &Load) {
 
 #[test]
 fn a_hundred_thousand_records_reach_two_hundred_subscribers() {
-    run(&Load { records: 100_000, subscribers: 200, rate: 1000 });
+    run(&Load { records: 100_000, subscribers: 200, rate: 800 });
 }
 
 #[test]
