@@ -112,6 +112,8 @@ struct Waiting {
     shard: usize,
     pattern: Listening,
     deadline: Instant,
+    /// Since when some of what it wants could be asked, but not all.
+    partly_since: Option<Instant>,
 }
 
 // === impl Interest ===
@@ -185,7 +187,13 @@ impl<R: Reads> Interest<R> {
         if *count == 1 {
             self.bind(now, &pattern, shard, true);
         }
-        self.queue.push(Waiting { ticket, shard, pattern, deadline: now + self.times.subscribe });
+        self.queue.push(Waiting {
+            ticket,
+            shard,
+            pattern,
+            deadline: now + self.times.subscribe,
+            partly_since: None,
+        });
         self.tick(now);
     }
 
@@ -243,7 +251,13 @@ impl<R: Reads> Interest<R> {
         for Waiting { ticket, shard, pattern, .. } in late {
             if pattern.is_none() {
                 // What is to be warm waits for ever.
-                self.queue.push(Waiting { ticket, shard, pattern, deadline: now + self.times.subscribe });
+                self.queue.push(Waiting {
+                    ticket,
+                    shard,
+                    pattern,
+                    deadline: now + self.times.subscribe,
+                    partly_since: None,
+                });
                 continue;
             }
             self.leave(now, shard, &pattern);

@@ -111,7 +111,7 @@ impl<R: Reads> Interest<R> {
             }
         }
         for waiting in round.waiting {
-            self.answer(waiting, &round.there, &ends);
+            self.answer(now, waiting, &round.there, &ends);
         }
         self.after_round(now, round.discovers, !round.missing && all_answered && round.leaderless.is_empty());
     }
@@ -245,10 +245,12 @@ impl<R: Reads> Interest<R> {
         ask.into_iter().collect()
     }
 
-    /// Answers a subscriber, or has it wait on if nothing of what it wants could be asked.
+    /// Answers a subscriber, or has it wait on if nothing of what it wants could be asked; and for a while if not all could:
+    /// a partition without leader takes no records, and most have one again soon.
     fn answer(
         &mut self,
-        waiting: Waiting,
+        now: Instant,
+        mut waiting: Waiting,
         there: &BTreeSet<Arc<str>>,
         ends: &BTreeMap<(Arc<str>, i32), Result<i64, String>>,
     ) {
@@ -268,7 +270,11 @@ impl<R: Reads> Interest<R> {
                 }
             }
         }
-        if let Some(reason) = failure.filter(|_| start.positions.is_empty()) {
+        if failure.is_some() && !start.positions.is_empty() {
+            waiting.partly_since.get_or_insert(now);
+        }
+        let patient = waiting.partly_since.is_none_or(|since| now < since + self.times.subscribe / 4);
+        if let Some(reason) = failure.filter(|_| patient || start.positions.is_empty()) {
             self.last_failure = Some(reason.to_owned());
             self.queue.push(waiting);
             return;

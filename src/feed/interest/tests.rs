@@ -329,7 +329,9 @@ fn a_partition_that_cannot_be_asked_is_pending_and_read_from_first_contact() {
     let mut rig = rig();
     rig.world.topics.push(("t".into(), 1, vec![Some(5), None]));
     rig.subscribe(1, 0, "/a", vec![literal("t")]);
-    rig.pass(Duration::ZERO);
+    rig.pass(Duration::from_millis(1900));
+    assert!(rig.replies.is_empty());
+    rig.pass(Duration::from_millis(300));
     let (_, start) = rig.replies.pop().unwrap();
     let start = start.unwrap();
     assert_eq!(start.pending, [("t".into(), 1)]);
