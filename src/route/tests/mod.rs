@@ -1,6 +1,8 @@
 //! Routes from the outside: mapping files in, channels and records out.
 
 mod directions;
+mod problems;
+mod properties;
 
 use std::path::Path;
 use std::sync::Arc;
