@@ -160,38 +160,3 @@ fn every_sample_mapping_leads_records_to_channels_and_back() {
     let typing = together.target(&Channel::parse("/chat/lobby/typing").unwrap()).unwrap();
     assert!(typing.local);
 }
-
-#[test]
-fn every_mapping_in_the_documentation_is_valid() {
-    let mut seen = 0;
-    for page in ["docs/routes.md"] {
-        let text = std::fs::read_to_string(root().join(page)).unwrap();
-        for (line, block) in yaml_blocks(&text) {
-            let file = PathBuf::from(format!("{page}:{line}"));
-            if let Err(problems) = parse(&[Source { file: &file, text: &block }]) {
-                panic!("{problems}");
-            }
-            seen += 1;
-        }
-    }
-    assert!(seen > 10, "the blocks are found");
-}
-
-/// The fenced YAML blocks of a page that are mappings, with the line they begin in.
-fn yaml_blocks(text: &str) -> Vec<(usize, String)> {
-    let mut blocks = Vec::new();
-    let mut open: Option<(usize, String)> = None;
-    for (n, line) in text.lines().enumerate() {
-        match &mut open {
-            None if line == "```yaml" => open = Some((n + 2, String::new())),
-            None => {}
-            Some(_) if line == "```" => blocks.extend(open.take()),
-            Some((_, block)) => {
-                block.push_str(line);
-                block.push('\n');
-            }
-        }
-    }
-    blocks.retain(|(_, block)| block.lines().any(|line| line == "routes:"));
-    blocks
-}

@@ -1,0 +1,122 @@
+//! Every YAML block of the documentation is what it says it is: settings load, mappings parse.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use halley::config::{self, LoadOptions, yaml};
+use halley::route::{self, Source};
+
+/// First keys of files that are not Halley's own: they only have to be YAML.
+const FOREIGN: &[&str] = &["livenessProbe", "scrape_configs", "apiVersion", "services"];
+
+#[test]
+fn every_yaml_block_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = markdown(&root.join("docs"));
+    pages.extend(Some(root.join("README.md")).filter(|page| page.exists()));
+    let (mut settings, mut mappings, mut wrong) = (0, 0, Vec::new());
+    for page in &pages {
+        let text = std::fs::read_to_string(page).unwrap();
+        let page = page.strip_prefix(root).unwrap().display();
+        for (line, block) in blocks(&text) {
+            let place = format!("{page}:{line}");
+            match first_key(&block) {
+                "routes" => {
+                    mappings += 1;
+                    wrong.extend(mapping(&block).err().map(|problem| format!("{place}: {problem}")));
+                }
+                key if FOREIGN.contains(&key) => {
+                    let parsed = yaml::parse(Path::new(&place), &block);
+                    wrong.extend(parsed.err().map(|problem| problem.to_string()));
+                }
+                _ => {
+                    settings += 1;
+                    wrong.extend(load(&block).err().map(|problem| format!("{place}: {problem}")));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    assert!(
+        settings >= 1 && mappings >= 10,
+        "the blocks are found: {settings} of settings, {mappings} of mappings"
+    );
+}
+
+#[test]
+fn a_wrong_block_is_found() {
+    let page = "text\n```yaml\n# a comment\nroutes:\n  - nme: x\n```\nmore\n```yaml\nlisen: 1\n```\n```json\n{\n```\n";
+    let found = blocks(page);
+    assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 9]);
+    assert_eq!((first_key(&found[0].1), first_key(&found[1].1)), ("routes", "lisen"));
+    assert!(mapping(&found[0].1).unwrap_err().contains("nme"));
+    assert!(load(&found[1].1).unwrap_err().contains("lisen"));
+}
+
+fn mapping(block: &str) -> Result<(), String> {
+    match route::parse(&[Source { file: Path::new("block"), text: block }]) {
+        Ok(_) => Ok(()),
+        Err(problems) => Err(problems.to_string()),
+    }
+}
+
+fn load(block: &str) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("halley.yaml");
+    // Secrets that a block refers to are elsewhere; here they are beside it.
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "x").unwrap();
+    let mut text = String::new();
+    for (n, part) in block.split("${file:").enumerate() {
+        if n > 0 {
+            let rest = part.split_once('}').expect("a reference ends").1;
+            let _ = write!(text, "${{file:{}}}{rest}", secret.display());
+        } else {
+            text += part;
+        }
+    }
+    std::fs::write(&file, text).unwrap();
+    let env = std::iter::empty::<(String, String)>();
+    config::load(LoadOptions { config: Some(file), sets: Vec::new(), env })
+        .map(drop)
+        .map_err(|problems| problems.to_string())
+}
+
+/// The first key at the beginning of a line.
+fn first_key(block: &str) -> &str {
+    let line = block.lines().find(|line| line.starts_with(|c: char| c.is_alphabetic())).unwrap_or_default();
+    line.split(':').next().unwrap_or_default()
+}
+
+/// The fenced YAML blocks of a page with the line that they begin in.
+fn blocks(page: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (n, line) in page.lines().enumerate() {
+        match &mut open {
+            None if matches!(line.trim(), "```yaml" | "```yml") => open = Some((n + 2, String::new())),
+            None => {}
+            Some(_) if line.trim() == "```" => found.extend(open.take()),
+            Some((_, block)) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    found
+}
+
+fn markdown(folder: &Path) -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            pages.extend(markdown(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        }
+    }
+    pages
+}
