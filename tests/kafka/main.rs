@@ -9,3 +9,4 @@ mod command_line;
 mod publish;
 mod records;
 mod rig;
+mod transactions;
