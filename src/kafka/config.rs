@@ -221,6 +221,17 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_names_every_default_and_every_name_that_is_ours() {
+        let reference = include_str!("../../docs/settings.md");
+        for (name, value) in DEFAULTS {
+            assert!(reference.contains(&format!("| `{name}` | `{value}` |")), "{name}");
+        }
+        for (name, _) in OURS {
+            assert!(reference.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn secrets_are_not_shown() {
         let config = config(&[("sasl.password", "hunter2")]).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
