@@ -213,7 +213,8 @@ impl kafka::Sink for Decoder {
                     let copy = || Arc::new(Body::copy(record, open.plan.needs_headers()));
                     let body = Arc::clone(body.get_or_insert_with(copy));
                     let source = Source { topic: Arc::clone(topic), partition, offset };
-                    let record = Arc::new(Record::new(channel, Some(source), body, route.render()));
+                    let record = Record::new(channel, Some(source), body, route.render());
+                    let record = Arc::new(record.with_patterns(route.has_patterns()));
                     if let Some(span) = self.span(listeners, topic, partition, from, offset + 1) {
                         span.records.push(record);
                     }

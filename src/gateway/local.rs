@@ -19,8 +19,8 @@ impl Render for Verbatim {
 static NOWHERE: LazyLock<Arc<Topic>> = LazyLock::new(|| Arc::new(Topic::new("".into(), 0)));
 static VERBATIM: LazyLock<Arc<dyn Render>> = LazyLock::new(|| Arc::new(Verbatim));
 
-/// A batch of one event that is in no topic; `data` is JSON.
-pub(super) fn event(channel: Channel, data: &Bytes) -> Batch {
+/// A batch of one event that is in no topic; `data` is JSON. Subscriptions with a wildcard get it only if `patterns`.
+pub(super) fn event(channel: Channel, data: &Bytes, patterns: bool) -> Batch {
     let raw = RawRecord {
         topic: "",
         partition: 0,
@@ -30,7 +30,8 @@ pub(super) fn event(channel: Channel, data: &Bytes) -> Batch {
         value: Some(data),
         headers: &[],
     };
-    let record = Record::new(channel, None, Arc::new(Body::copy(&raw, false)), VERBATIM.clone());
+    let record = Record::new(channel, None, Arc::new(Body::copy(&raw, false)), VERBATIM.clone())
+        .with_patterns(patterns);
     let size = record.size();
     let records = vec![Arc::new(record)];
     Batch { spans: vec![Span { topic: NOWHERE.clone(), partition: 0, from: 0, to: 0, records }], size }

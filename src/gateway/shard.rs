@@ -309,8 +309,8 @@ impl Driver {
                     }
                 });
             }
-            Effect::Local { channel, data } => {
-                let batch = Arc::new(local::event(channel, &data));
+            Effect::Local { channel, data, patterns } => {
+                let batch = Arc::new(local::event(channel, &data, patterns));
                 for inbox in &*self.inboxes {
                     inbox.note(Note::Local(batch.clone()));
                 }

@@ -29,7 +29,7 @@ impl Shard {
     }
 
     fn fan_out(&mut self, record: &Arc<Record>) {
-        let matches = self.trie.covering(&record.channel);
+        let matches = self.matching(record);
         if matches.is_empty() {
             return;
         }
@@ -42,6 +42,11 @@ impl Shard {
                 Admit::Skip => {}
             }
         }
+    }
+
+    /// The subscriptions that may get a record.
+    fn matching(&mut self, record: &Record) -> Rc<[Match]> {
+        if record.patterns { self.trie.covering(&record.channel) } else { self.trie.exactly(&record.channel) }
     }
 
     /// Queues an event for a session, wherever its events go at present.
@@ -90,7 +95,7 @@ impl Shard {
             return;
         }
         for event in std::mem::take(&mut session.undecided) {
-            let all = self.trie.covering(&event.channel);
+            let all = self.matching(&event);
             let group: Vec<Match> = all.iter().filter(|it| it.session == key).copied().collect();
             let verdict = admit(&mut self.subscriptions, &group, &event);
             let Some(session) = self.sessions.get_mut(key) else { return };

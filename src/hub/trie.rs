@@ -95,6 +95,17 @@ impl<T: Copy + Ord> Trie<T> {
         found
     }
 
+    /// The subscribers of exactly `channel`, ascending.
+    pub(super) fn exactly(&self, channel: &Channel) -> Rc<[T]> {
+        let mut node = Some(&self.root);
+        for segment in channel.segments() {
+            node = node.and_then(|node| node.children.get(segment));
+        }
+        let mut found = node.map_or_else(Vec::new, |leaf| leaf.exact.clone());
+        found.sort_unstable();
+        found.into()
+    }
+
     /// Drops the answers that a change of `pattern` makes stale.
     fn forget(&mut self, pattern: &Pattern) {
         match pattern.as_channel() {
@@ -159,6 +170,10 @@ mod tests {
                         model.iter().filter(|(p, _)| p.matches(&channel)).map(|(_, v)| *v).collect();
                     expected.sort_unstable();
                     prop_assert_eq!(trie.covering(&channel).to_vec(), expected);
+                    let exact = |(p, _): &&(Pattern, u8)| p.as_str() == channel.as_str();
+                    let mut expected: Vec<u8> = model.iter().filter(exact).map(|(_, v)| *v).collect();
+                    expected.sort_unstable();
+                    prop_assert_eq!(trie.exactly(&channel).to_vec(), expected);
                 }
             }
             for (pattern, value) in model {

@@ -36,6 +36,8 @@ pub enum Effect<T> {
         channel: Channel,
         /// The JSON of its data.
         data: Bytes,
+        /// Whether subscriptions with a wildcard get it too.
+        patterns: bool,
     },
     /// Tell the publisher.
     Done(T, Result<(), Error>),
@@ -195,7 +197,12 @@ impl<L: Copy + Eq + Hash, T> Pipeline<L, T> {
         {
             if publish.target.local {
                 self.bounds.give_back();
-                self.effects.push_back(Effect::Local { channel: publish.channel, data: publish.data });
+                let patterns = publish.target.route.has_patterns();
+                self.effects.push_back(Effect::Local {
+                    channel: publish.channel,
+                    data: publish.data,
+                    patterns,
+                });
                 self.effects.push_back(Effect::Done(publish.ticket, Ok(())));
                 continue;
             }

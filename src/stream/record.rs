@@ -42,6 +42,8 @@ pub struct Record {
     pub channel: Channel,
     /// Where it comes from; `None` for an event of a `local` route.
     pub source: Option<Source>,
+    /// Whether subscriptions with a wildcard get it too.
+    pub patterns: bool,
     body: Arc<Body>,
     render: Arc<dyn Render>,
     plain: OnceLock<Rendering>,
@@ -88,7 +90,13 @@ impl Body {
 impl Record {
     /// A record of `source` on `channel`.
     pub fn new(channel: Channel, source: Option<Source>, body: Arc<Body>, render: Arc<dyn Render>) -> Self {
-        Self { channel, source, body, render, plain: OnceLock::new() }
+        Self { channel, source, patterns: true, body, render, plain: OnceLock::new() }
+    }
+
+    /// The same, for subscriptions with a wildcard only if `patterns`.
+    #[must_use]
+    pub fn with_patterns(self, patterns: bool) -> Self {
+        Self { patterns, ..self }
     }
 
     /// The plain rendering, `{"channel":…,"data":…}`; made by the first call.
