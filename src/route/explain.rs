@@ -11,7 +11,7 @@ use super::plan::TopicPlan;
 use super::table::RouteTable;
 use super::template::Values;
 use crate::bayeux::{Channel, Pattern, Wild};
-use crate::codec::{KeyFormat, check_json, encode_key};
+use crate::codec::{KeyFormat, check_json, decode_key, encode_key};
 use crate::stream::RawRecord;
 
 /// A record as somebody asks about it: its key is a text, whatever the format of a route's keys.
@@ -164,10 +164,9 @@ fn subscription(table: &RouteTable, pattern: &Pattern, out: &mut String) {
                     topics.extend(open.map(|topic| format!("every topic like {}", topic.0)));
                 }
                 let partitions = match (key, route.partitioner()) {
-                    (Some(key), Some(partitioner)) => format!(
-                        "the one partition of key {:?} ({partitioner})",
-                        String::from_utf8_lossy(&key.key)
-                    ),
+                    (Some(key), Some(partitioner)) => {
+                        format!("the one partition of key {:?} ({partitioner})", key_text(route, &key.key))
+                    }
                     _ => "all partitions".to_owned(),
                 };
                 format!("reads {}, {partitions}", topics.join(" and "))
@@ -203,7 +202,7 @@ fn publish(table: &RouteTable, channel: &Channel, out: &mut String) {
     }
     let key = match &target.key {
         None => "no key".to_owned(),
-        Some(key) => format!("{} key {:?}", target.route.key_format(), String::from_utf8_lossy(key)),
+        Some(key) => format!("{} key {:?}", target.route.key_format(), key_text(&target.route, key)),
     };
     let _ = writeln!(
         out,
@@ -217,6 +216,12 @@ fn publish(table: &RouteTable, channel: &Channel, out: &mut String) {
     for (name, value) in &target.headers {
         let _ = writeln!(out, "  header {name}: {:?}", escape::display(value));
     }
+}
+
+/// A key's bytes as templates see them.
+fn key_text(route: &Route, key: &[u8]) -> String {
+    let text = decode_key(route.key_format(), key).unwrap_or(key.into());
+    escape::display(&text).into_owned()
 }
 
 /// Where a record goes, route by route.

@@ -1,6 +1,7 @@
 //! Routes from the outside: mapping files in, channels and records out.
 
 mod directions;
+mod explain;
 mod problems;
 mod properties;
 
