@@ -50,6 +50,20 @@ pub struct Message {
     pub body: Body,
 }
 
+impl Message {
+    /// About how many bytes the message holds, for bounds.
+    pub fn size(&self) -> usize {
+        let content = match &self.body {
+            Body::Subscribe(it) | Body::Unsubscribe(it) => {
+                it.raw.len() + it.patterns.len() * size_of::<Result<Pattern, Error>>()
+            }
+            Body::Publish { data, .. } => data.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + self.channel.len() + self.id.as_ref().map_or(0, Bytes::len) + content
+    }
+}
+
 /// What a message asks for.
 #[derive(Clone, Debug)]
 pub enum Body {
@@ -190,7 +204,7 @@ impl Raw<'_> {
             "/meta/connect" => {
                 // An array would fill a struct by position.
                 let object = self.advice.filter(|raw| raw.get().starts_with('{'));
-                let advice: RawAdvice =
+                let advice: RawAdvice<'_> =
                     object.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
                 Body::Connect { timeout: advice.timeout(), interval: advice.interval() }
             }
@@ -241,14 +255,14 @@ fn types(raw: &RawValue) -> Vec<ConnectionType> {
 
 /// What of a client's advice counts (R36). Times are ms; negative or odd ones are ignored.
 #[derive(Deserialize, Default)]
-struct RawAdvice {
-    #[serde(default)]
-    timeout: Option<f64>,
-    #[serde(default)]
-    interval: Option<f64>,
+struct RawAdvice<'a> {
+    #[serde(borrow, default)]
+    timeout: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    interval: Option<&'a RawValue>,
 }
 
-impl RawAdvice {
+impl RawAdvice<'_> {
     fn timeout(&self) -> Option<Duration> {
         self.timeout.and_then(millis)
     }
@@ -258,7 +272,8 @@ impl RawAdvice {
     }
 }
 
-fn millis(ms: f64) -> Option<Duration> {
+fn millis(raw: &RawValue) -> Option<Duration> {
+    let ms: f64 = serde_json::from_str(raw.get()).ok()?;
     Duration::try_from_secs_f64(ms / 1000.0).ok()
 }
 
@@ -357,6 +372,10 @@ mod tests {
         assert_eq!((timeout, interval), (Some(Duration::ZERO), Some(Duration::from_millis(1500))));
         assert_eq!(advice(r#"{"channel":"/meta/connect","advice":{"timeout":-5}}"#), (None, None));
         assert_eq!(advice(r#"{"channel":"/meta/connect","advice":[1]}"#), (None, None));
+        assert_eq!(
+            advice(r#"{"channel":"/meta/connect","advice":{"timeout":0,"interval":"soon"}}"#),
+            (Some(Duration::ZERO), None)
+        );
     }
 
     #[test]
