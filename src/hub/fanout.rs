@@ -9,7 +9,7 @@ use super::meta::End;
 use super::session::Session;
 use super::subscribe::Subscription;
 use super::{Event, Key, Shard, SubscribeTicket};
-use crate::stream::{Admit, Batch, Record};
+use crate::stream::{Admit, Batch, Record, Seam};
 
 /// A subscription as the trie knows it; ordered by session, since a session gets one copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,12 +19,9 @@ pub(super) struct Match {
 }
 
 impl Shard {
-    pub(super) fn batch(&mut self, batch: &Batch, now: Instant) {
+    pub(super) fn batch(&mut self, batch: &Batch) {
         for record in batch.spans.iter().flat_map(|span| &span.records) {
             self.fan_out(record);
-        }
-        for session in std::mem::take(&mut self.overfull) {
-            self.end_session(session, End::Slow, now);
         }
     }
 
@@ -35,10 +32,15 @@ impl Shard {
         }
         let event: Event = Rc::new(record.clone());
         for group in matches.chunk_by(|a, b| a.session == b.session) {
-            let Some(session) = group.first().map(|it| it.session) else { continue };
+            let Some(key) = group.first().map(|it| it.session) else { continue };
+            let Some(session) = self.sessions.get(key) else { continue };
+            if session.waits_behind(record) {
+                self.defer(key, event.clone());
+                continue;
+            }
             match admit(&mut self.subscriptions, group, record) {
-                Admit::Send => self.enqueue(session, event.clone()),
-                Admit::Later => self.defer(session, event.clone()),
+                Admit::Send => self.enqueue(key, event.clone()),
+                Admit::Later => self.defer(key, event.clone()),
                 Admit::Skip => {}
             }
         }
@@ -55,22 +57,24 @@ impl Shard {
         let size = event.plain().frame().len();
         self.stats.deliveries += 1;
         self.stats.delivered_bytes += size as u64;
-        let waiting = if let Some(socket_key) = session.socket {
-            let Some(socket) = self.sockets.get_mut(socket_key) else { return };
-            socket.outbox.event(event);
-            if !socket.dirty {
-                socket.dirty = true;
-                self.dirty.push_back(socket_key);
+        let waiting = match session.socket.and_then(|key| Some((key, self.sockets.get_mut(key)?))) {
+            Some((socket_key, socket)) if !session.in_doubt => {
+                socket.outbox.event(event);
+                if !socket.dirty {
+                    socket.dirty = true;
+                    self.dirty.push_back(socket_key);
+                }
+                socket.outbox.event_bytes() + session.queued_bytes
             }
-            socket.outbox.event_bytes() + session.queued_bytes
-        } else {
-            session.queue.push_back(event);
-            session.queued_bytes += size;
-            if !session.touched {
-                session.touched = true;
-                self.touched.push(key);
+            _ => {
+                session.queue.push_back(event);
+                session.queued_bytes += size;
+                if !session.touched {
+                    session.touched = true;
+                    self.touched.push(key);
+                }
+                session.queued_bytes
             }
-            session.queued_bytes
         };
         // A single event larger than the queue may pass an empty one.
         if waiting > self.settings.queue_bytes.max(size) {
@@ -81,31 +85,49 @@ impl Shard {
     /// Keeps an event until the session's new subscription knows where it starts.
     fn defer(&mut self, key: Key<Session>, event: Event) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.queued_bytes += event.plain().frame().len();
-        session.undecided.push(event);
-        if session.queued_bytes > self.settings.queue_bytes {
+        let size = event.plain().frame().len();
+        if session.defer(event) {
+            session.queued_bytes += size;
+        }
+        let socket = session.socket.and_then(|socket| self.sockets.get(socket));
+        let waiting = session.queued_bytes + socket.map_or(0, |socket| socket.outbox.event_bytes());
+        if waiting > self.settings.queue_bytes.max(size) {
             self.overfull.push(key);
+        }
+    }
+
+    /// Helps a session whose queue is full: its poll is answered. If there is none, or it does not take enough, the session ends.
+    pub(super) fn relieve(&mut self, key: Key<Session>, now: Instant) {
+        self.wake_poll(key, now);
+        let Some(session) = self.sessions.get(key) else { return };
+        let socket = session.socket.and_then(|socket| self.sockets.get(socket));
+        let waiting = session.queued_bytes + socket.map_or(0, |socket| socket.outbox.event_bytes());
+        let alone = session.queue.len() <= 1 && socket.is_none() && session.undecided.is_empty();
+        if waiting > self.settings.queue_bytes && !alone {
+            self.end_session(key, End::Slow, now);
         }
     }
 
     /// A subscription of the session knows its positions, or is gone: looks at what waited for that.
     pub(super) fn decide(&mut self, key: Key<Session>) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if session.undecided.is_empty() {
-            return;
-        }
-        for event in std::mem::take(&mut session.undecided) {
-            let all = self.matching(&event);
-            let group: Vec<Match> = all.iter().filter(|it| it.session == key).copied().collect();
-            let verdict = admit(&mut self.subscriptions, &group, &event);
-            let Some(session) = self.sessions.get_mut(key) else { return };
-            if verdict == Admit::Later {
-                session.undecided.push(event);
-                continue;
-            }
-            session.queued_bytes = session.queued_bytes.saturating_sub(event.plain().frame().len());
-            if verdict == Admit::Send {
-                self.enqueue(key, event);
+        for mut partition in std::mem::take(&mut session.undecided) {
+            while let Some(event) = partition.events.pop_front() {
+                let all = self.matching(&event);
+                let first = all.partition_point(|it| it.session < key);
+                let mine = all.get(first..).unwrap_or_default();
+                let mine = mine.get(..mine.partition_point(|it| it.session == key)).unwrap_or_default();
+                let verdict = admit(&mut self.subscriptions, mine, &event);
+                let Some(session) = self.sessions.get_mut(key) else { return };
+                if verdict == Admit::Later {
+                    partition.events.push_front(event);
+                    session.undecided.push(partition);
+                    break;
+                }
+                session.queued_bytes = session.queued_bytes.saturating_sub(event.plain().frame().len());
+                if verdict == Admit::Send {
+                    self.enqueue(key, event);
+                }
             }
         }
     }
@@ -124,28 +146,41 @@ impl Shard {
     pub(super) fn wake_touched(&mut self, now: Instant) {
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {
-            let Some(session) = self.sessions.get_mut(key) else { continue };
-            session.touched = false;
-            if session.held.as_ref().is_some_and(|held| held.http.is_some()) && !session.queue.is_empty() {
-                self.wake(key, now);
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.touched = false;
+                self.wake_poll(key, now);
             }
         }
         // Keeps its allocation for the next turn.
         self.touched = touched;
     }
+
+    /// Answers a held poll if there are events for it.
+    fn wake_poll(&mut self, key: Key<Session>, now: Instant) {
+        let session = self.sessions.get(key);
+        let polls = |session: &Session| session.held.as_ref().is_some_and(|held| held.http.is_some());
+        if session.is_some_and(|session| session.has_ready() && polls(session)) {
+            self.wake(key, now);
+        }
+    }
 }
 
-/// What one session's matching subscriptions say of a record: all are asked, and one that does not know yet decides.
+/// What one session's matching subscriptions say of a record: all are asked, unless one of them does not know yet.
 ///
-/// While a subscription waits for its positions nothing that it matches goes out, or it would see later offsets before earlier ones.
+/// While a subscription waits for its positions nothing that it matches goes out, or it would see later offsets before earlier ones;
+/// and the others are not asked before it is decided, since a subscription forgets its start with the first record behind it.
 fn admit(subscriptions: &mut Arena<Subscription>, group: &[Match], record: &Record) -> Admit {
+    let asks =
+        |it: &Match| subscriptions.get(it.subscription).is_some_and(|it| matches!(it.seam, Seam::Asking));
+    if group.len() > 1 && record.source.is_some() && group.iter().any(asks) {
+        return Admit::Later;
+    }
     let mut verdict = Admit::Skip;
     for it in group {
         let Some(subscription) = subscriptions.get_mut(it.subscription) else { continue };
         match subscription.seam.admit(record.source.as_ref()) {
-            Admit::Later => verdict = Admit::Later,
-            Admit::Send if verdict == Admit::Skip => verdict = Admit::Send,
-            _ => {}
+            Admit::Skip => {}
+            other => verdict = other,
         }
     }
     verdict

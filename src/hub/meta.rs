@@ -3,14 +3,18 @@
 use std::time::{Duration, Instant};
 
 use super::client_id::{self, ENTROPY};
-use super::request::{Exchange, Flow};
+use super::pace;
+use super::request::Exchange;
 use super::session::{Held, Session};
 use super::timers::Due;
-use super::{Key, Output, Shard, SocketKey, Via};
+use super::{Event, Key, Output, Shard, SocketKey, Via};
 use crate::bayeux::{Advice, Body, Error, Message, Reconnect, Reply};
 
 /// How long a client has to close its WebSocket after a disconnect, before the gateway does.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+/// The longest pause between connects that a client may announce: its session lives that much longer.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// Peers whose failed connects are counted.
 const PACED_PEERS: usize = 4096;
@@ -30,14 +34,8 @@ pub(super) enum End {
 }
 
 impl Shard {
-    pub(super) fn handshake(
-        &mut self,
-        key: Key<Exchange>,
-        slot: usize,
-        message: &Message,
-        now: Instant,
-    ) -> Flow {
-        let Body::Handshake { types } = &message.body else { return Flow::Next };
+    pub(super) fn handshake(&mut self, key: Key<Exchange>, slot: usize, message: &Message, now: Instant) {
+        let Body::Handshake { types } = &message.body else { return };
         // A client that names no types is taken to speak the one it is using.
         let common =
             types.as_ref().is_none_or(|types| types.iter().any(|it| self.settings.types.contains(it)));
@@ -54,9 +52,9 @@ impl Shard {
         if let Some(reply) = refusal {
             self.stats.handshakes_refused += 1;
             self.settle(key, slot, reply.finish());
-            return Flow::Next;
+            return;
         }
-        let Some(exchange) = self.exchanges.get(key) else { return Flow::Next };
+        let Some(exchange) = self.exchanges.get(key) else { return };
         let (via, mut browser) = (exchange.via, exchange.browser.clone());
         if browser.is_none() && matches!(via, Via::Http(_)) {
             browser = Some(self.random_id());
@@ -75,7 +73,6 @@ impl Shard {
         }
         let reply = Reply::ok(message).session(&client_id, &self.settings.types).advice(self.retry());
         self.settle(key, slot, reply.finish());
-        Flow::Next
     }
 
     fn random_id(&mut self) -> Box<str> {
@@ -84,12 +81,17 @@ impl Shard {
         client_id::make(self.settings.shard, random)
     }
 
-    pub(super) fn retry(&self) -> Advice {
-        Advice {
-            reconnect: Reconnect::Retry,
-            interval: self.draining.unwrap_or(self.settings.interval),
-            timeout: Some(self.settings.timeout),
-        }
+    fn retry(&mut self) -> Advice {
+        let interval = match self.draining {
+            None => self.settings.interval,
+            // Each client gets a pause of its own, so that they do not come back all at once.
+            Some(spread) => {
+                let mut random = [0; 4];
+                (self.entropy)(&mut random);
+                spread.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))
+            }
+        };
+        Advice { reconnect: Reconnect::Retry, interval, timeout: Some(self.settings.timeout) }
     }
 
     pub(super) fn connect(
@@ -100,12 +102,12 @@ impl Shard {
         timeout: Option<Duration>,
         interval: Option<Duration>,
         now: Instant,
-    ) -> Flow {
+    ) {
         let Some(session_key) = self.session_of(key, &message, now) else {
             return self.connect_unknown(key, slot, &message, now);
         };
         self.release_held(session_key, now);
-        let Some(exchange) = self.exchanges.get_mut(key) else { return Flow::Next };
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
         let (via, alone) = (exchange.via, exchange.alone);
         match via {
             Via::Socket(socket) => self.attach(session_key, socket),
@@ -116,23 +118,20 @@ impl Shard {
         }
         let hold = timeout.map_or(self.settings.timeout, |timeout| timeout.min(self.settings.timeout));
         let draining = self.draining.is_some();
-        let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Next };
-        session.interval = interval.unwrap_or(self.settings.interval);
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        session.interval = interval.map_or(self.settings.interval, |it| it.min(LONGEST_PAUSE));
         let first = !std::mem::replace(&mut session.connected, true);
         // Clients with old habits expect the first connect back at once, and companions of a connect without delay.
-        let at_once = first || !alone || draining || !session.queue.is_empty();
-        let hold = if at_once {
-            None
-        } else if hold.is_zero() {
-            session.pace.delay(now)
-        } else {
-            // A little less than advised: some clients time out at exactly that.
-            Some(hold.mul_f64(0.98))
-        };
-        let Some(hold) = hold else {
+        let at_once = first || !alone || draining || session.has_ready();
+        // A little less than advised: some clients time out at exactly that.
+        let mut hold = if at_once { Duration::ZERO } else { hold.mul_f64(0.98) };
+        if !at_once && hold < pace::DELAY {
+            hold = session.pace.delay(now).unwrap_or(hold);
+        }
+        if hold.is_zero() {
             self.answer_connect(session_key, key, slot, &message, now);
-            return Flow::Next;
-        };
+            return;
+        }
         let http = match via {
             Via::Http(http) => Some(http),
             Via::Socket(_) => None,
@@ -140,25 +139,25 @@ impl Shard {
         let deadline = now + hold;
         session.held = Some(Held { exchange: key, slot, message, deadline, http });
         self.schedule(session_key, deadline);
-        Flow::Next
     }
 
-    fn connect_unknown(&mut self, key: Key<Exchange>, slot: usize, message: &Message, now: Instant) -> Flow {
+    fn connect_unknown(&mut self, key: Key<Exchange>, slot: usize, message: &Message, now: Instant) {
         let slow = message.client_id.as_ref().is_some_and(|id| self.evicted.contains(id));
-        let error =
-            if slow { Error::about(402, "slow_consumer", "session_unknown") } else { Error::SESSION_UNKNOWN };
+        let error = if slow { slow_consumer() } else { Error::SESSION_UNKNOWN };
         let advice = Advice { reconnect: Reconnect::Handshake, interval: Duration::ZERO, timeout: None };
         let reply = Reply::failed(message, &error).advice(advice).finish();
         self.stats.refused += 1;
-        let Some(peer) = self.exchanges.get(key).map(|exchange| exchange.peer) else { return Flow::Next };
-        if self.paces.len() > PACED_PEERS {
+        let Some(peer) = self.exchanges.get(key).map(|exchange| exchange.peer) else { return };
+        if self.paces.len() >= PACED_PEERS {
             self.paces.retain(|_, pace| !pace.is_over(now));
+            if self.paces.len() >= PACED_PEERS {
+                self.paces.clear();
+            }
         }
         match self.paces.entry(peer).or_default().delay(now) {
             Some(delay) => self.schedule_due(now + delay, Due::Reply(key, slot, reply)),
             None => self.settle(key, slot, reply),
         }
-        Flow::Next
     }
 
     /// Settles a connect's reply, and lets the session live from now until the next connect is due.
@@ -227,11 +226,7 @@ impl Shard {
         };
         session.socket = Some(socket_key);
         socket.session = Some(session_key);
-        for event in session.queue.drain(..) {
-            session.queued_bytes = session.queued_bytes.saturating_sub(event.plain().frame().len());
-            socket.outbox.event(event);
-        }
-        self.mark_dirty(socket_key);
+        self.release(session_key);
     }
 
     /// Takes the session's events back from its socket.
@@ -239,11 +234,61 @@ impl Shard {
         let Some(socket_key) = self.sessions.get_mut(session_key).and_then(|it| it.socket.take()) else {
             return;
         };
-        if let Some(socket) = self.sockets.get_mut(socket_key) {
-            socket.session = None;
-            let events = socket.outbox.take_events();
-            self.put_back(session_key, events);
+        let Some(socket) = self.sockets.get_mut(socket_key) else { return };
+        socket.session = None;
+        let (owed, events) = (socket.outbox.owes(), socket.outbox.take_events());
+        let mut settled = None;
+        if socket.outbox.owes() && !owed {
+            // Whether the event that is partly written arrives is known when the socket is gone, which a client that left it need not wait for.
+            settled = socket.owes.replace(session_key);
+            let (code, reason, grace) = (1000, "the session moved", Duration::ZERO);
+            self.outputs.push_back(Output::Close { socket: socket_key, code, reason, grace });
+            if let Some(session) = self.sessions.get_mut(session_key) {
+                session.in_doubt = true;
+            }
         }
+        self.put_back(session_key, events);
+        if let Some(session) = settled {
+            self.doubt_ends(session, []);
+        }
+    }
+
+    /// Events that did not reach the client stand before those that came since.
+    fn put_back(
+        &mut self,
+        key: Key<Session>,
+        events: impl IntoIterator<Item = Event, IntoIter: DoubleEndedIterator>,
+    ) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        for event in events.into_iter().rev() {
+            session.queued_bytes += event.plain().frame().len();
+            session.queue.push_front(event);
+        }
+        self.release(key);
+    }
+
+    /// It is known now what became of events that had left, and which of them are to be sent again.
+    pub(super) fn doubt_ends(
+        &mut self,
+        key: Key<Session>,
+        unseen: impl IntoIterator<Item = Event, IntoIter: DoubleEndedIterator>,
+    ) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.in_doubt = false;
+            self.put_back(key, unseen);
+        }
+    }
+
+    /// Sends what waits for a session on its way: to its socket, or with the next poll.
+    fn release(&mut self, key: Key<Session>) {
+        let Some(session) = self.sessions.get_mut(key).filter(|session| session.has_ready()) else { return };
+        let Some(socket_key) = session.socket else { return self.touch(key) };
+        let Some(socket) = self.sockets.get_mut(socket_key) else { return };
+        for event in session.queue.drain(..) {
+            session.queued_bytes = session.queued_bytes.saturating_sub(event.plain().frame().len());
+            socket.outbox.event(event);
+        }
+        self.mark_dirty(socket_key);
     }
 
     /// A socket is gone: its session waits for another, what was not written waits with it.
@@ -258,30 +303,25 @@ impl Shard {
             self.wake(session_key, now);
             self.put_back(session_key, unwritten.events);
         }
+        if let Some(owner) = socket.owes {
+            self.doubt_ends(owner, unwritten.owed);
+        }
         self.unanswered(unwritten.answers);
     }
 
-    pub(super) fn disconnect(
-        &mut self,
-        key: Key<Exchange>,
-        slot: usize,
-        message: &Message,
-        now: Instant,
-    ) -> Flow {
+    pub(super) fn disconnect(&mut self, key: Key<Exchange>, slot: usize, message: &Message, now: Instant) {
         let Some(session_key) = self.session_of(key, message, now) else {
             return self.refuse(key, slot, message, &Error::SESSION_UNKNOWN);
         };
+        let socket = match self.exchanges.get(key).map(|exchange| exchange.via) {
+            Some(Via::Socket(socket)) => Some(socket),
+            _ => self.sessions.get(session_key).and_then(|session| session.socket),
+        };
         self.end_session(session_key, End::Disconnect, now);
         self.settle(key, slot, Reply::ok(message).finish());
-        if let Some(Via::Socket(socket)) = self.exchanges.get(key).map(|exchange| exchange.via) {
-            self.outputs.push_back(Output::Close {
-                socket,
-                code: 1000,
-                reason: "disconnect",
-                grace: CLOSE_GRACE,
-            });
+        if let Some(socket) = socket {
+            self.close_when_quiet(socket, 1000, "disconnect", CLOSE_GRACE);
         }
-        Flow::Next
     }
 
     /// Ends a session: answers what it waits for, and forgets it.
@@ -295,7 +335,8 @@ impl Shard {
             } else {
                 let advice =
                     Advice { reconnect: Reconnect::Handshake, interval: Duration::ZERO, timeout: None };
-                Reply::failed(&held.message, &Error::SESSION_UNKNOWN).advice(advice)
+                let error = if end == End::Slow { slow_consumer() } else { Error::SESSION_UNKNOWN };
+                Reply::failed(&held.message, &error).advice(advice)
             };
             self.settle(held.exchange, held.slot, reply.finish());
             self.complete_if_ready(held.exchange, now);
@@ -320,30 +361,30 @@ impl Shard {
             }
         }
         for (pattern, ticket) in session.subscriptions {
-            self.forget_subscription(ticket, &pattern, now);
+            self.forget_subscription(ticket, &pattern);
         }
-        for waiting in session.backlog {
-            self.advance(waiting, now);
-        }
+        self.runnable.extend(session.backlog);
     }
 
-    /// Answers what is held, refuses handshakes from now on, and closes the sockets.
+    /// Answers what is held, refuses from now on what is new, and closes the sockets when what is under way is finished.
     pub(super) fn drain(&mut self, spread: Duration, now: Instant) {
         self.draining = Some(spread);
         let sessions: Vec<_> = self.sessions.keys().collect();
         for session in sessions {
-            // Each client gets a pause of its own, so that they do not come back all at once.
-            let mut random = [0; 4];
-            (self.entropy)(&mut random);
-            let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
-            self.draining = Some(spread.mul_f64(share));
             self.wake(session, now);
         }
-        self.draining = Some(spread);
         let sockets: Vec<_> = self.sockets.keys().collect();
         for socket in sockets {
-            let (code, reason) = (1001, "going away");
-            self.outputs.push_back(Output::Close { socket, code, reason, grace: Duration::ZERO });
+            self.going_away(socket);
         }
     }
+
+    /// Closes a socket because the gateway goes down, as soon as it waits for nothing.
+    pub(super) fn going_away(&mut self, socket: SocketKey) {
+        self.close_when_quiet(socket, 1001, "going away", Duration::ZERO);
+    }
+}
+
+fn slow_consumer() -> Error {
+    Error::about(402, "slow_consumer", "session_unknown")
 }

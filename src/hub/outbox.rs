@@ -27,6 +27,8 @@ pub struct Outbox {
     written: usize,
     event_bytes: usize,
     reply_bytes: usize,
+    /// Whether the first item is an event of a session that left, written in part.
+    owes: bool,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,8 @@ struct Replies {
 /// What an outbox held when its socket went away.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
+    /// The event, written in part, of a session that had left.
+    pub(super) owed: Option<Event>,
     pub(super) events: VecDeque<Event>,
     pub(super) answers: Vec<Answer>,
 }
@@ -108,7 +112,10 @@ impl Outbox {
             }
             self.written -= length;
             match self.items.pop_front() {
-                Some(Item::Event(_)) => self.event_bytes -= length,
+                Some(Item::Event(_)) => {
+                    self.event_bytes -= length;
+                    self.owes = false;
+                }
                 Some(Item::Replies(_)) => self.reply_bytes -= length,
                 None => {}
             }
@@ -133,10 +140,16 @@ impl Outbox {
         self.event_bytes
     }
 
-    /// Takes the events back, for another transport; replies stay, and so does a frame that is partly written.
+    /// Whether an event of a session that left is written in part.
+    pub(super) fn owes(&self) -> bool {
+        self.owes
+    }
+
+    /// Takes the events back, for another transport; replies stay, and so does a frame that is partly written: that is owed then.
     pub(super) fn take_events(&mut self) -> VecDeque<Event> {
         let mut events = VecDeque::new();
         let mut kept = VecDeque::new();
+        self.owes = self.written > 0 && matches!(self.items.front(), Some(Item::Event(_)));
         for item in self.items.drain(..) {
             match item {
                 Item::Event(event) if self.written == 0 || !kept.is_empty() => {
@@ -151,8 +164,11 @@ impl Outbox {
     }
 
     /// Takes everything out. The peer cannot have seen the whole of a frame that was written in part, so it counts as unwritten.
-    pub(super) fn into_unwritten(self) -> Unwritten {
+    pub(super) fn into_unwritten(mut self) -> Unwritten {
         let mut unwritten = Unwritten::default();
+        if let Some(Item::Event(event)) = self.items.pop_front_if(|_| self.owes) {
+            unwritten.owed = Some(event);
+        }
         for item in self.items {
             match item {
                 Item::Event(event) => unwritten.events.push_back(event),

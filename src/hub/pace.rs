@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const BURST: u32 = 8;
 const WINDOW: Duration = Duration::from_secs(1);
 /// How long a reply is delayed then.
-const DELAY: Duration = Duration::from_millis(500);
+pub(super) const DELAY: Duration = Duration::from_millis(500);
 
 /// Counts quick answers in windows of a second.
 #[derive(Clone, Copy, Debug, Default)]

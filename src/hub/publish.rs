@@ -1,11 +1,12 @@
 //! Publishes: passed on in order, answered when Kafka has, and never twice for one that was sent again.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::request::{Exchange, Flow};
+use super::request::Exchange;
 use super::session::Session;
 use super::{Answer, Key, Output, PublishTicket, Shard};
 use crate::bayeux::{Body, Channel, Error, Message, Reply};
@@ -26,12 +27,11 @@ struct Waiter {
     message: Message,
 }
 
-/// What makes a publish the same as an earlier one: id, channel and bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What makes a publish the same as an earlier one of its session: a digest of id, channel and bytes, so that they need not be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Twin {
-    id: Bytes,
-    channel: Channel,
-    data: Bytes,
+    digest: u64,
+    length: usize,
 }
 
 /// The publishes of a session whose replies have not been written.
@@ -45,48 +45,51 @@ pub(super) struct Recent {
 /// Results that are kept for clients that did not see them.
 const UNSEEN: usize = 256;
 
+/// How often a publish on its way may be sent again.
+const TWINS: usize = 16;
+
 impl Shard {
-    pub(super) fn publish(
-        &mut self,
-        key: Key<Exchange>,
-        slot: usize,
-        message: Message,
-        now: Instant,
-    ) -> Flow {
+    pub(super) fn publish(&mut self, key: Key<Exchange>, slot: usize, message: Message, now: Instant) {
         let Some(session_key) = self.session_of(key, &message, now) else {
             return self.refuse(key, slot, &message, &Error::SESSION_UNKNOWN);
         };
-        let Body::Publish { channel, data } = &message.body else { return Flow::Next };
+        let Body::Publish { channel, data } = &message.body else { return };
         let (channel, data) = (channel.clone(), data.clone());
-        let twin = message.id.clone().map(|id| Twin { id, channel: channel.clone(), data: data.clone() });
-        let Some(session) = self.sessions.get_mut(session_key) else { return Flow::Next };
+        let twin = message.id.as_ref().map(|id| Twin::of(id, &channel, &data));
+        let waiter = Waiter { exchange: key, slot, message: without_data(message) };
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        let mut full = false;
         if let Some(twin) = &twin {
             if let Some(at) = session.publishes.unseen.iter().position(|(it, _)| it == twin) {
                 self.stats.twins += 1;
                 if let Some((twin, result)) = session.publishes.unseen.remove(at) {
-                    self.answer(&Waiter { exchange: key, slot, message }, session_key, Some(twin), &result);
+                    self.answer(&waiter, session_key, Some(twin), &result);
                 }
-                return Flow::Next;
+                return;
             }
             for ticket in &session.publishes.in_flight {
                 if let Some(earlier) = self.publishes.get_mut(*ticket)
                     && earlier.twin.as_ref() == Some(twin)
                 {
+                    if earlier.waiters.len() > TWINS {
+                        full = true;
+                        break;
+                    }
                     self.stats.twins += 1;
-                    earlier.waiters.push(Waiter { exchange: key, slot, message });
-                    return Flow::Next;
+                    earlier.waiters.push(waiter);
+                    return;
                 }
             }
         }
-        if session.publishes.in_flight.len() >= self.settings.publishes_per_session {
-            let error = Error::busy(channel.as_str());
-            return self.refuse(key, slot, &message, &error);
+        if full || session.publishes.in_flight.len() >= self.settings.publishes_per_session {
+            return self.refuse(key, slot, &waiter.message, &Error::busy(channel.as_str()));
         }
-        let waiters = vec![Waiter { exchange: key, slot, message }];
-        let ticket = self.publishes.insert(InFlight { session: session_key, twin, waiters });
+        if self.draining.is_some() {
+            return self.refuse(key, slot, &waiter.message, &Error::DRAINING);
+        }
+        let ticket = self.publishes.insert(InFlight { session: session_key, twin, waiters: vec![waiter] });
         session.publishes.in_flight.push(ticket);
         self.outputs.push_back(Output::Publish { ticket, session: session_key, channel, data });
-        Flow::Next
     }
 
     pub(super) fn published(&mut self, ticket: PublishTicket, result: &Result<(), Error>, now: Instant) {
@@ -95,7 +98,7 @@ impl Shard {
             session.publishes.in_flight.retain(|it| *it != ticket);
         }
         for waiter in done.waiters {
-            self.answer(&waiter, done.session, done.twin.clone(), result);
+            self.answer(&waiter, done.session, done.twin, result);
             self.complete_if_ready(waiter.exchange, now);
         }
     }
@@ -125,4 +128,23 @@ impl Shard {
             unseen.push_back((answer.twin, answer.result));
         }
     }
+}
+
+// === impl Twin ===
+
+impl Twin {
+    fn of(id: &Bytes, channel: &Channel, data: &Bytes) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (id, channel, data).hash(&mut hasher);
+        Self { digest: hasher.finish(), length: data.len() }
+    }
+}
+
+/// What a reply needs of a publish. The request's bytes, of which `id` is a slice, are not kept while Kafka is waited for.
+fn without_data(message: Message) -> Message {
+    let body = match message.body {
+        Body::Publish { channel, .. } => Body::Publish { channel, data: Bytes::new() },
+        other => other,
+    };
+    Message { id: message.id.map(|id| Bytes::copy_from_slice(&id)), body, ..message }
 }

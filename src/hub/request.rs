@@ -1,8 +1,11 @@
 //! One body or frame: its messages in order, its replies together.
+//!
+//! What makes a request go on is put on a list and done by [`Shard::run`], never by a call from within another request:
+//! requests that end each other's waiting must not nest.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -16,8 +19,11 @@ use crate::stream::text_frame;
 const FRAME: usize = 60 * 1024;
 const POLL_BODY: usize = 1000 * 1024;
 
-/// Requests of one session that wait behind a subscribe.
-const BACKLOG: usize = 64;
+/// Bytes of one session's requests that wait for a subscribe, or behind one.
+const BACKLOG: usize = 1024 * 1024;
+
+/// Requests of one socket that may wait beyond its subscribes and publishes.
+const WAITING: usize = 256;
 
 /// A request under way.
 #[derive(Debug)]
@@ -30,10 +36,14 @@ pub struct Exchange {
     pub(super) replies: bayeux::Exchange,
     /// Whether the request is one message: only then a connect is held.
     pub(super) alone: bool,
-    /// The subscribe that is being answered.
-    pub(super) job: Option<Job>,
+    /// The subscribes that are being answered.
+    pub(super) jobs: Vec<Job>,
     /// The session in whose turn the request is processed.
     pub(super) turn: Option<Key<Session>>,
+    /// Whether it subscribes and does nothing else.
+    only_subscribes: bool,
+    /// Bytes of the messages, about.
+    size: usize,
     /// The session whose events the response brings: one that was asked for by a connect.
     pub(super) events_of: Option<Key<Session>>,
     /// The browser cookie to set.
@@ -51,14 +61,6 @@ pub(super) struct Parcel {
     answers: Vec<Answer>,
 }
 
-/// How a message left the exchange.
-pub(super) enum Flow {
-    /// Its effect is there; the next one may be processed.
-    Next,
-    /// The next one waits for [`Shard::advance`].
-    Stall,
-}
-
 impl Shard {
     pub(super) fn request(
         &mut self,
@@ -66,27 +68,33 @@ impl Shard {
         browser: Option<Box<str>>,
         peer: IpAddr,
         mut messages: Vec<Message>,
-        now: Instant,
     ) {
+        if let Via::Socket(socket) = via
+            && !self.hears(socket)
+        {
+            return;
+        }
         // Companions of a handshake are ignored (R48).
-        if let Some(at) = messages.iter().position(|message| matches!(message.body, Body::Handshake { .. })) {
+        let handshake = messages.iter().position(|message| matches!(message.body, Body::Handshake { .. }));
+        if let Some(at) = handshake {
             messages = vec![messages.swap_remove(at)];
         }
         let alone = messages.len() == 1;
-        let single_meta = alone
-            && messages.iter().all(|message| matches!(message.body, Body::Connect { .. } | Body::Disconnect));
+        let passes = handshake.is_some()
+            || alone && messages.iter().all(|it| matches!(it.body, Body::Connect { .. } | Body::Disconnect));
         let session =
             messages.iter().find_map(|message| self.client_ids.get(message.client_id.as_ref()?)).copied();
         let mut replies = bayeux::Exchange::default();
-        let rest = messages.into_iter().map(|message| (replies.open(), message)).collect();
         let key = self.exchanges.insert(Exchange {
             via,
             browser,
             peer,
-            rest,
+            only_subscribes: messages.iter().all(|message| matches!(message.body, Body::Subscribe(_))),
+            size: messages.iter().map(Message::size).sum(),
+            rest: messages.into_iter().map(|message| (replies.open(), message)).collect(),
             replies,
             alone,
-            job: None,
+            jobs: Vec::new(),
             turn: None,
             events_of: None,
             set_browser: None,
@@ -96,71 +104,98 @@ impl Shard {
         if let Via::Http(http) = via {
             self.https.insert(http, key);
         }
-        // Requests of a session take their turns; what only asks for events need not wait for a subscribe.
-        if let Some(session_key) = session
-            && !single_meta
-            && let Some(session) = self.sessions.get_mut(session_key)
-        {
-            if session.busy.is_some() && session.backlog.len() < BACKLOG {
-                session.backlog.push_back(key);
+        match session {
+            // Requests of a session take their turns; what only asks for events need not wait for a subscribe.
+            Some(session) if !passes => self.queue_up(key, session),
+            _ => self.runnable.push_back(key),
+        }
+    }
+
+    /// Whether a socket may ask for more, which counts as asked. Nobody has so much to ask that waits, unless to do harm.
+    fn hears(&mut self, key: SocketKey) -> bool {
+        let Some(socket) = self.sockets.get_mut(key).filter(|socket| !socket.deaf) else { return false };
+        let most = WAITING + self.settings.max_subscriptions + self.settings.publishes_per_session;
+        if socket.waiting >= most {
+            socket.deaf = true;
+            self.stats.refused += 1;
+            let (code, reason) = (1008, "too many requests wait");
+            self.outputs.push_back(Output::Close { socket: key, code, reason, grace: Duration::ZERO });
+            return false;
+        }
+        socket.waiting += 1;
+        true
+    }
+
+    /// Gives a request its turn, or a place behind those that came before.
+    fn queue_up(&mut self, key: Key<Exchange>, session_key: Key<Session>) {
+        let Some(size) = self.exchanges.get(key).map(|exchange| exchange.size) else { return };
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        if session.turns > 0 && session.turn_bytes + size > BACKLOG {
+            while let Some((slot, message)) = self.exchanges.get_mut(key).and_then(|it| it.rest.pop_front()) {
+                self.refuse(key, slot, &message, &Error::busy(&message.channel));
+            }
+            self.runnable.push_back(key);
+            return;
+        }
+        session.turn_bytes += size;
+        session.backlog.push_back(key);
+        if session.backlog.len() == 1 {
+            self.start_next(session_key);
+        }
+    }
+
+    /// Starts the first of the requests that wait for their turn, if it may: nothing is under way, or both only wait for positions.
+    fn start_next(&mut self, session_key: Key<Session>) {
+        let Some(session) = self.sessions.get_mut(session_key) else { return };
+        let Some(next) = session.backlog.front().copied() else { return };
+        if session.turns > 0 {
+            let latest = session.latest.and_then(|key| self.exchanges.get(key));
+            let blocked = latest.is_some_and(|exchange| !exchange.rest.is_empty());
+            if blocked || !self.exchanges.get(next).is_some_and(|exchange| exchange.only_subscribes) {
                 return;
             }
-            if session.busy.is_some() {
-                self.refuse_rest(key);
-            } else {
-                session.busy = Some(key);
-                if let Some(exchange) = self.exchanges.get_mut(key) {
-                    exchange.turn = Some(session_key);
-                }
-            }
         }
-        self.advance(key, now);
+        session.backlog.pop_front();
+        session.turns += 1;
+        session.latest = Some(next);
+        if let Some(exchange) = self.exchanges.get_mut(next) {
+            exchange.turn = Some(session_key);
+        }
+        self.runnable.push_back(next);
     }
 
-    fn refuse_rest(&mut self, key: Key<Exchange>) {
-        while let Some((slot, message)) = self.exchanges.get_mut(key).and_then(|it| it.rest.pop_front()) {
-            self.settle(key, slot, Reply::failed(&message, &Error::busy(&message.channel)).finish());
-        }
-    }
-
-    /// Processes messages until one must be waited for; then lets the next request of the session have its turn.
-    pub(super) fn advance(&mut self, key: Key<Exchange>, now: Instant) {
-        let mut next = Some(key);
-        while let Some(key) = next.take() {
-            while let Some((slot, message)) = self.exchanges.get_mut(key).and_then(|it| it.rest.pop_front()) {
-                match self.process(key, slot, message, now) {
-                    Flow::Next => {}
-                    Flow::Stall => return,
-                }
+    /// Lets requests go on that can.
+    pub(super) fn run(&mut self, now: Instant) {
+        while let Some(key) = self.runnable.pop_front() {
+            while let Some((slot, message)) = self.exchanges.get_mut(key).and_then(Exchange::next) {
+                self.process(key, slot, message, now);
             }
-            next = self.end_turn(key);
+            self.pass_turn(key);
             self.complete_if_ready(key, now);
         }
     }
 
-    /// The request whose turn it is after `key`, whose messages are all processed.
-    fn end_turn(&mut self, key: Key<Exchange>) -> Option<Key<Exchange>> {
-        let session_key = self.exchanges.get_mut(key)?.turn.take()?;
-        let session = self.sessions.get_mut(session_key)?;
-        session.busy = session.backlog.pop_front();
-        let next = session.busy?;
-        if let Some(exchange) = self.exchanges.get_mut(next) {
-            exchange.turn = Some(session_key);
+    /// Ends the request's turn if its messages are all done, and lets another begin that may.
+    fn pass_turn(&mut self, key: Key<Exchange>) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        let Some(session_key) = exchange.turn else { return };
+        if exchange.rest.is_empty() && exchange.jobs.is_empty() {
+            exchange.turn = None;
+            if let Some(session) = self.sessions.get_mut(session_key) {
+                session.turns -= 1;
+                session.turn_bytes -= exchange.size;
+            }
         }
-        Some(next)
+        self.start_next(session_key);
     }
 
-    fn process(&mut self, key: Key<Exchange>, slot: usize, message: Message, now: Instant) -> Flow {
+    fn process(&mut self, key: Key<Exchange>, slot: usize, message: Message, now: Instant) {
         match &message.body {
-            Body::Refused(error) => {
-                self.stats.refused += 1;
-                self.settle(key, slot, Reply::failed(&message, error).finish());
-                Flow::Next
-            }
+            Body::Refused(error) => self.refuse(key, slot, &message, error),
             Body::Handshake { .. } => self.handshake(key, slot, &message, now),
             Body::Connect { timeout, interval } => {
                 let (timeout, interval) = (*timeout, *interval);
-                self.connect(key, slot, message, timeout, interval, now)
+                self.connect(key, slot, message, timeout, interval, now);
             }
             Body::Subscribe(_) => self.subscribe(key, slot, message, now),
             Body::Unsubscribe(_) => self.unsubscribe(key, slot, &message, now),
@@ -189,16 +224,9 @@ impl Shard {
     }
 
     /// Refuses `message` with `error`.
-    pub(super) fn refuse(
-        &mut self,
-        key: Key<Exchange>,
-        slot: usize,
-        message: &Message,
-        error: &Error,
-    ) -> Flow {
+    pub(super) fn refuse(&mut self, key: Key<Exchange>, slot: usize, message: &Message, error: &Error) {
         self.stats.refused += 1;
         self.settle(key, slot, Reply::failed(message, error).finish());
-        Flow::Next
     }
 
     pub(super) fn settle(&mut self, key: Key<Exchange>, slot: usize, reply: Bytes) {
@@ -209,11 +237,9 @@ impl Shard {
 
     /// Sends the replies off if all of them are there.
     pub(super) fn complete_if_ready(&mut self, key: Key<Exchange>, now: Instant) {
-        let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        if !exchange.rest.is_empty() || exchange.job.is_some() {
+        let Some(replies) = self.exchanges.get_mut(key).and_then(|it| it.replies.poll_ready()) else {
             return;
-        }
-        let Some(replies) = exchange.replies.poll_ready() else { return };
+        };
         let Some(exchange) = self.exchanges.remove(key) else { return };
         match exchange.via {
             Via::Socket(socket) => self.send_frames(socket, &replies, exchange.answers),
@@ -225,7 +251,10 @@ impl Shard {
         self.https.remove(&http);
         let lost = exchange.lost;
         let events = match exchange.events_of {
-            Some(session) if !lost => self.take_queued(session, POLL_BODY),
+            Some(session) if !lost => {
+                let room = POLL_BODY.saturating_sub(replies.iter().map(|reply| reply.len() + 1).sum());
+                self.take_queued(session, room)
+            }
             _ => Vec::new(),
         };
         let mut objects: Vec<Bytes> = events.iter().map(|event| event.plain().event()).collect();
@@ -240,9 +269,10 @@ impl Shard {
         }
     }
 
-    /// Up to `bytes` of what waits for a session, at least one event if there is any.
+    /// Up to `bytes` of what waits for a session, at least one event if there is any. Until it is known whether it arrived, no more is taken.
     fn take_queued(&mut self, session: Key<Session>, bytes: usize) -> Vec<Event> {
-        let Some(session) = self.sessions.get_mut(session) else { return Vec::new() };
+        let ready = self.sessions.get_mut(session).filter(|session| session.has_ready());
+        let Some(session) = ready else { return Vec::new() };
         let mut taken = Vec::new();
         let mut size = 0;
         while let Some(event) = session.queue.front() {
@@ -254,6 +284,7 @@ impl Shard {
             session.queued_bytes = session.queued_bytes.saturating_sub(event.plain().frame().len());
             taken.extend(session.queue.pop_front());
         }
+        session.in_doubt = true;
         taken
     }
 
@@ -263,6 +294,7 @@ impl Shard {
             self.unanswered(answers);
             return;
         };
+        socket.waiting -= 1;
         let mut rest = replies;
         loop {
             let mut size = 2;
@@ -285,13 +317,42 @@ impl Shard {
             }
         }
         self.mark_dirty(key);
+        self.close_if_quiet(key);
     }
 
+    /// Closes a socket once none of its requests waits for anything.
+    pub(super) fn close_when_quiet(
+        &mut self,
+        key: SocketKey,
+        code: u16,
+        reason: &'static str,
+        grace: Duration,
+    ) {
+        if let Some(socket) = self.sockets.get_mut(key) {
+            socket.close = Some((code, reason, grace));
+            self.close_if_quiet(key);
+        }
+    }
+
+    fn close_if_quiet(&mut self, key: SocketKey) {
+        if let Some(socket) = self.sockets.get_mut(key)
+            && socket.waiting == 0
+            && let Some((code, reason, grace)) = socket.close.take()
+        {
+            self.outputs.push_back(Output::Close { socket: key, code, reason, grace });
+        }
+    }
+
+    /// A response was written.
     pub(super) fn taken(&mut self, http: HttpId) {
-        self.parcels.remove(&http);
+        if let Some(Parcel { session: Some(session), events, .. }) = self.parcels.remove(&http)
+            && !events.is_empty()
+        {
+            self.doubt_ends(session, []);
+        }
     }
 
-    /// An HTTP request or its response is gone, and nothing of the response was seen.
+    /// An HTTP request or its response is gone, and the client cannot have read the response.
     pub(super) fn lost(&mut self, http: HttpId, now: Instant) {
         if let Some(key) = self.https.get(&http).copied() {
             if let Some(exchange) = self.exchanges.get_mut(key) {
@@ -301,33 +362,20 @@ impl Shard {
         }
         let Some(parcel) = self.parcels.remove(&http) else { return };
         self.unanswered(parcel.answers);
-        if let Some(session_key) = parcel.session {
-            self.put_back(session_key, parcel.events);
+        if let Some(session) = parcel.session
+            && !parcel.events.is_empty()
+        {
+            self.doubt_ends(session, parcel.events);
         }
     }
+}
 
-    /// Events that did not reach the client stand before those that came since.
-    pub(super) fn put_back(&mut self, key: Key<Session>, events: impl IntoIterator<Item = Event>) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let mut events: VecDeque<Event> = events.into_iter().collect();
-        if events.is_empty() {
-            return;
-        }
-        if let Some(socket) = session.socket {
-            // The client moved to a WebSocket meanwhile.
-            if let Some(socket) = self.sockets.get_mut(socket) {
-                events.append(&mut socket.outbox.take_events());
-                for event in events {
-                    socket.outbox.event(event);
-                }
-            }
-            self.mark_dirty(socket);
-            return;
-        }
-        session.queued_bytes += events.iter().map(|event| event.plain().frame().len()).sum::<usize>();
-        events.append(&mut session.queue);
-        session.queue = events;
-        self.touch(key);
+// === impl Exchange ===
+
+impl Exchange {
+    /// The next message that may be processed: subscribes need not wait for each other, all else waits for them.
+    fn next(&mut self) -> Option<(usize, Message)> {
+        self.rest.pop_front_if(|(_, it)| self.jobs.is_empty() || matches!(it.body, Body::Subscribe(_)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a shard knows of one client.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -9,6 +10,7 @@ use super::publish::Recent;
 use super::request::Exchange;
 use super::{Event, HttpId, Key, Outbox, SocketKey, SubscribeTicket};
 use crate::bayeux::{Message, Pattern};
+use crate::stream::{Record, Source, Topic};
 
 /// A Bayeux session: a clientId and what belongs to it.
 #[derive(Debug)]
@@ -20,10 +22,12 @@ pub struct Session {
     pub(super) connected: bool,
     /// The WebSocket of the latest connect or handshake; `None` while the client polls.
     pub(super) socket: Option<SocketKey>,
-    /// Events for a client that polls.
+    /// Events for a client that polls, or that must wait for the end of a doubt.
     pub(super) queue: VecDeque<Event>,
-    /// Events that wait until a subscription knows where it starts.
-    pub(super) undecided: Vec<Event>,
+    /// Whether events left of which it is not known yet if they arrived: later ones wait, so as not to overtake them.
+    pub(super) in_doubt: bool,
+    /// Events that wait until a subscription knows where it starts, and those behind them.
+    pub(super) undecided: Vec<Undecided>,
     /// Bytes of `queue` and `undecided`.
     pub(super) queued_bytes: usize,
     pub(super) held: Option<Held>,
@@ -34,13 +38,26 @@ pub struct Session {
     /// The earliest timer set for the session.
     pub(super) timer: Option<Instant>,
     pub(super) subscriptions: HashMap<Pattern, SubscribeTicket>,
-    /// The request that waits for a subscription's positions; those in `backlog` wait behind it.
-    pub(super) busy: Option<Key<Exchange>>,
+    /// Requests whose turn it is: one, or several that only wait for positions.
+    pub(super) turns: usize,
+    /// The latest of them.
+    pub(super) latest: Option<Key<Exchange>>,
+    /// Requests that wait for their turn.
     pub(super) backlog: VecDeque<Key<Exchange>>,
+    /// Bytes of both.
+    pub(super) turn_bytes: usize,
     pub(super) publishes: Recent,
     pub(super) pace: super::pace::Pace,
     /// Whether it is on the list of polls to wake.
     pub(super) touched: bool,
+}
+
+/// Events of one partition that wait until a subscription knows where it starts.
+#[derive(Debug)]
+pub(super) struct Undecided {
+    pub(super) topic: Arc<Topic>,
+    pub(super) partition: i32,
+    pub(super) events: VecDeque<Event>,
 }
 
 /// A connect that is held.
@@ -60,11 +77,52 @@ pub struct Socket {
     pub(super) outbox: Outbox,
     /// The session that events of this socket are for.
     pub(super) session: Option<Key<Session>>,
+    /// The session that was here before, and whose event is written in part.
+    pub(super) owes: Option<Key<Session>>,
     /// Whether it is on the list of sockets to flush.
     pub(super) dirty: bool,
+    /// Requests that are not answered.
+    pub(super) waiting: usize,
+    /// How to close it when none waits.
+    pub(super) close: Option<(u16, &'static str, Duration)>,
+    /// Whether nothing more is taken from it.
+    pub(super) deaf: bool,
 }
 
+// === impl Undecided ===
+
+impl Undecided {
+    fn is_of(&self, source: &Source) -> bool {
+        self.partition == source.partition && *self.topic == *source.topic
+    }
+}
+
+// === impl Session ===
+
 impl Session {
+    /// Whether `record` may not be looked at yet, because earlier ones of its partition are undecided.
+    pub(super) fn waits_behind(&self, record: &Record) -> bool {
+        !self.undecided.is_empty()
+            && record.source.as_ref().is_some_and(|source| self.undecided.iter().any(|it| it.is_of(source)))
+    }
+
+    /// Keeps an event until it can be decided on; false if it has no position to be decided by.
+    pub(super) fn defer(&mut self, event: Event) -> bool {
+        let Some(source) = event.source.as_ref() else { return false };
+        if let Some(partition) = self.undecided.iter_mut().find(|it| it.is_of(source)) {
+            partition.events.push_back(event);
+        } else {
+            let (topic, partition) = (source.topic.clone(), source.partition);
+            self.undecided.push(Undecided { topic, partition, events: VecDeque::from([event]) });
+        }
+        true
+    }
+
+    /// Whether events wait that may be sent now.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.queue.is_empty() && !self.in_doubt
+    }
+
     pub(super) fn new(client_id: Box<str>, browser: Option<Box<str>>, expires: Instant) -> Self {
         Self {
             client_id,
@@ -72,6 +130,7 @@ impl Session {
             connected: false,
             socket: None,
             queue: VecDeque::new(),
+            in_doubt: false,
             undecided: Vec::new(),
             queued_bytes: 0,
             held: None,
@@ -79,8 +138,10 @@ impl Session {
             interval: Duration::ZERO,
             timer: None,
             subscriptions: HashMap::new(),
-            busy: None,
+            turns: 0,
+            latest: None,
             backlog: VecDeque::new(),
+            turn_bytes: 0,
             publishes: Recent::default(),
             pace: super::pace::Pace::default(),
             touched: false,

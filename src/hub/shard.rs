@@ -34,6 +34,8 @@ pub struct Shard {
     /// Subscriptions that were given up while their positions were asked for.
     pub(super) cancelled: HashMap<SubscribeTicket, Pattern>,
     pub(super) exchanges: Arena<Exchange>,
+    /// Requests that may go on.
+    pub(super) runnable: VecDeque<Key<Exchange>>,
     /// The unanswered HTTP requests.
     pub(super) https: HashMap<HttpId, Key<Exchange>>,
     /// Responses that may still come back unwritten.
@@ -44,7 +46,7 @@ pub struct Shard {
     pub(super) outputs: VecDeque<Output>,
     pub(super) dirty: VecDeque<SocketKey>,
     pub(super) touched: Vec<Key<Session>>,
-    /// Sessions whose queue is full, to be ended when the fan-out is done.
+    /// Sessions whose queue is full, to be looked at when the fan-out is done.
     pub(super) overfull: Vec<Key<Session>>,
     /// The latest clientIds that ended so.
     pub(super) evicted: VecDeque<Box<str>>,
@@ -66,6 +68,7 @@ impl Shard {
             trie: Trie::default(),
             cancelled: HashMap::new(),
             exchanges: Arena::default(),
+            runnable: VecDeque::new(),
             https: HashMap::new(),
             parcels: HashMap::new(),
             publishes: Arena::default(),
@@ -85,17 +88,22 @@ impl Shard {
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::Request { via, browser, peer, messages } => {
-                self.request(via, browser, peer, messages, now);
+                self.request(via, browser, peer, messages);
             }
             Input::SocketClosed(socket) => self.socket_closed(socket, now),
             Input::Taken(http) => self.taken(http),
             Input::Lost(http) => self.lost(http, now),
-            Input::Batch(batch) => self.batch(&batch, now),
+            Input::Batch(batch) => self.batch(&batch),
             Input::Subscribed(ticket, result) => self.subscribed(ticket, result, now),
             Input::Published(ticket, result) => self.published(ticket, &result, now),
             Input::Timeout => self.timeout(now),
             Input::Flush => self.wake_touched(now),
             Input::Drain(spread) => self.drain(spread, now),
+        }
+        self.run(now);
+        while let Some(session) = self.overfull.pop() {
+            self.relieve(session, now);
+            self.run(now);
         }
     }
 
@@ -122,7 +130,11 @@ impl Shard {
 
     /// Adds a WebSocket, which may be silent for as long as it likes.
     pub fn open_socket(&mut self) -> SocketKey {
-        self.sockets.insert(Socket::default())
+        let socket = self.sockets.insert(Socket::default());
+        if self.draining.is_some() {
+            self.going_away(socket);
+        }
+        socket
     }
 
     /// What is to be written to a socket.

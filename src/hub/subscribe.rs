@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::fanout::Match;
-use super::request::{Exchange, Flow};
+use super::request::Exchange;
 use super::session::Session;
 use super::{Key, Output, Shard, SubscribeTicket};
 use crate::bayeux::{Body, Error, Message, Pattern, Reply};
@@ -15,8 +15,8 @@ pub struct Subscription {
     pub(super) session: Key<Session>,
     pub(super) pattern: Pattern,
     pub(super) seam: Seam,
-    /// Requests that wait for the positions.
-    waiters: Vec<Key<Exchange>>,
+    /// Requests that wait for the positions, and in which of their slots.
+    waiters: Vec<(Key<Exchange>, usize)>,
 }
 
 /// A subscribe of one or several patterns that is being answered.
@@ -37,45 +37,34 @@ enum Step {
 }
 
 impl Shard {
-    pub(super) fn subscribe(
-        &mut self,
-        key: Key<Exchange>,
-        slot: usize,
-        message: Message,
-        now: Instant,
-    ) -> Flow {
+    pub(super) fn subscribe(&mut self, key: Key<Exchange>, slot: usize, message: Message, now: Instant) {
         let Some(session) = self.session_of(key, &message, now) else {
             return self.refuse(key, slot, &message, &Error::SESSION_UNKNOWN);
         };
         if let Some(exchange) = self.exchanges.get_mut(key) {
-            exchange.job = Some(Job { slot, message, session, next: 0 });
+            exchange.jobs.push(Job { slot, message, session, next: 0 });
         }
-        self.go_on(key)
+        self.go_on(key, slot);
     }
 
     /// Takes the patterns of a subscribe one by one, until one must be waited for, or fails (an array stops there, the earlier ones stay).
-    fn go_on(&mut self, key: Key<Exchange>) -> Flow {
+    fn go_on(&mut self, key: Key<Exchange>, slot: usize) {
         loop {
-            let Some(job) = self.exchanges.get(key).and_then(|exchange| exchange.job.as_ref()) else {
-                return Flow::Next;
-            };
-            let (Body::Subscribe(asked), session) = (&job.message.body, job.session) else {
-                return Flow::Next;
-            };
+            let Some(job) = self.job(key, slot) else { return };
+            let (Body::Subscribe(asked), session) = (&job.message.body, job.session) else { return };
             let step = match asked.patterns.get(job.next) {
-                None => return self.finish_job(key, None),
+                None => return self.finish_job(key, slot, None),
                 Some(Err(error)) => Step::Refuse(error.clone()),
                 Some(Ok(pattern)) => {
                     let pattern = pattern.clone();
-                    self.subscribe_one(key, session, &pattern)
+                    self.subscribe_one((key, slot), session, &pattern)
                 }
             };
             match step {
-                Step::Wait => return Flow::Stall,
-                Step::Refuse(error) => return self.finish_job(key, Some(&error)),
+                Step::Wait => return,
+                Step::Refuse(error) => return self.finish_job(key, slot, Some(&error)),
                 Step::Done => {
-                    if let Some(job) = self.exchanges.get_mut(key).and_then(|exchange| exchange.job.as_mut())
-                    {
+                    if let Some(job) = self.job(key, slot) {
                         job.next += 1;
                     }
                 }
@@ -83,16 +72,24 @@ impl Shard {
         }
     }
 
-    fn finish_job(&mut self, key: Key<Exchange>, error: Option<&Error>) -> Flow {
-        if let Some(job) = self.exchanges.get_mut(key).and_then(|exchange| exchange.job.take()) {
-            self.stats.refused += u64::from(error.is_some());
-            let reply = Reply::of(&job.message, error);
-            self.settle(key, job.slot, reply.finish());
-        }
-        Flow::Next
+    fn job(&mut self, key: Key<Exchange>, slot: usize) -> Option<&mut Job> {
+        self.exchanges.get_mut(key)?.jobs.iter_mut().find(|job| job.slot == slot)
     }
 
-    fn subscribe_one(&mut self, key: Key<Exchange>, session_key: Key<Session>, pattern: &Pattern) -> Step {
+    fn finish_job(&mut self, key: Key<Exchange>, slot: usize, error: Option<&Error>) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        let Some(at) = exchange.jobs.iter().position(|job| job.slot == slot) else { return };
+        let job = exchange.jobs.swap_remove(at);
+        exchange.replies.settle(slot, Reply::of(&job.message, error).finish());
+        self.stats.refused += u64::from(error.is_some());
+    }
+
+    fn subscribe_one(
+        &mut self,
+        waiter: (Key<Exchange>, usize),
+        session_key: Key<Session>,
+        pattern: &Pattern,
+    ) -> Step {
         let denied = |text: &'static str| Step::Refuse(Error::about(403, pattern.as_str(), text));
         if pattern.is_meta() {
             return denied("subscribe_denied");
@@ -111,11 +108,14 @@ impl Shard {
         if let Some(ticket) = session.subscriptions.get(pattern) {
             return match self.subscriptions.get_mut(*ticket) {
                 Some(known) if matches!(known.seam, Seam::Asking) => {
-                    known.waiters.push(key);
+                    known.waiters.push(waiter);
                     Step::Wait
                 }
                 _ => Step::Done,
             };
+        }
+        if self.draining.is_some() {
+            return Step::Refuse(Error::DRAINING);
         }
         if session.subscriptions.len() >= self.settings.max_subscriptions {
             return denied("too_many_subscriptions");
@@ -124,7 +124,7 @@ impl Shard {
             session: session_key,
             pattern: pattern.clone(),
             seam: Seam::Asking,
-            waiters: vec![key],
+            waiters: vec![waiter],
         });
         session.subscriptions.insert(pattern.clone(), ticket);
         self.trie.insert(pattern, Match { session: session_key, subscription: ticket });
@@ -164,38 +164,29 @@ impl Shard {
             }
         };
         // The reply first: what it promises begins with the events behind it.
-        self.resume(waiters, error.as_ref(), now);
+        self.resume(waiters, error.as_ref());
+        self.run(now);
         self.decide(session);
     }
 
     /// Goes on with requests that waited for a subscription.
-    fn resume(&mut self, waiters: Vec<Key<Exchange>>, error: Option<&Error>, now: Instant) {
-        for key in waiters {
-            let flow = if error.is_some() {
-                self.finish_job(key, error)
-            } else {
-                if let Some(job) = self.exchanges.get_mut(key).and_then(|exchange| exchange.job.as_mut()) {
-                    job.next += 1;
-                }
-                self.go_on(key)
-            };
-            if matches!(flow, Flow::Next) {
-                self.advance(key, now);
+    fn resume(&mut self, waiters: Vec<(Key<Exchange>, usize)>, error: Option<&Error>) {
+        for (key, slot) in waiters {
+            if error.is_some() {
+                self.finish_job(key, slot, error);
+            } else if let Some(job) = self.job(key, slot) {
+                job.next += 1;
+                self.go_on(key, slot);
             }
+            self.runnable.push_back(key);
         }
     }
 
-    pub(super) fn unsubscribe(
-        &mut self,
-        key: Key<Exchange>,
-        slot: usize,
-        message: &Message,
-        now: Instant,
-    ) -> Flow {
+    pub(super) fn unsubscribe(&mut self, key: Key<Exchange>, slot: usize, message: &Message, now: Instant) {
         let Some(session_key) = self.session_of(key, message, now) else {
             return self.refuse(key, slot, message, &Error::SESSION_UNKNOWN);
         };
-        let Body::Unsubscribe(asked) = &message.body else { return Flow::Next };
+        let Body::Unsubscribe(asked) = &message.body else { return };
         for pattern in &asked.patterns {
             match pattern {
                 Err(error) => return self.refuse(key, slot, message, error),
@@ -206,18 +197,17 @@ impl Shard {
                 Ok(pattern) => {
                     let session = self.sessions.get_mut(session_key);
                     if let Some(ticket) = session.and_then(|session| session.subscriptions.remove(pattern)) {
-                        self.forget_subscription(ticket, pattern, now);
+                        self.forget_subscription(ticket, pattern);
                         self.decide(session_key);
                     }
                 }
             }
         }
         self.settle(key, slot, Reply::ok(message).finish());
-        Flow::Next
     }
 
     /// Removes a subscription that its session no longer has.
-    pub(super) fn forget_subscription(&mut self, ticket: SubscribeTicket, pattern: &Pattern, now: Instant) {
+    pub(super) fn forget_subscription(&mut self, ticket: SubscribeTicket, pattern: &Pattern) {
         let Some(subscription) = self.subscriptions.remove(ticket) else { return };
         self.trie.remove(pattern, Match { session: subscription.session, subscription: ticket });
         if matches!(subscription.seam, Seam::Asking) {
@@ -226,6 +216,6 @@ impl Shard {
         } else {
             self.outputs.push_back(Output::Unsubscribe(pattern.clone()));
         }
-        self.resume(subscription.waiters, Some(&Error::SUBSCRIBE_FAILED), now);
+        self.resume(subscription.waiters, Some(&Error::SUBSCRIBE_FAILED));
     }
 }

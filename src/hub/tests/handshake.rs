@@ -1,0 +1,116 @@
+//! Handshakes, clientIds and the browser cookie.
+
+use serde_json::json;
+
+use super::rig::*;
+
+#[test]
+fn a_good_reply_has_all_that_clients_need() {
+    let mut rig = Rig::new();
+    let http = rig.post(&handshake());
+    let reply = rig.response(http).unwrap().remove(0);
+    assert_eq!(reply["successful"], true);
+    assert_eq!(reply["id"], "h");
+    assert_eq!(reply["version"], "1.0");
+    assert_eq!(reply["supportedConnectionTypes"], json!(["websocket", "long-polling"]));
+    assert_eq!(reply["advice"], json!({"reconnect": "retry", "interval": 0, "timeout": 30_000}));
+    let id = reply["clientId"].as_str().unwrap();
+    assert_eq!(crate::hub::shard_of(id), Some(3));
+    let browser = rig.cookie(http).unwrap();
+    assert!(!browser.contains(id));
+    rig.end();
+}
+
+#[test]
+fn companions_of_a_handshake_are_neither_processed_nor_answered() {
+    let mut rig = Rig::new();
+    let id = rig.poller();
+    let replies = rig.call(&together(&[
+        subscribe(&id, &json!("/a")),
+        handshake(),
+        publish(&id, "p", "/a", &json!(1)),
+        disconnect(&id),
+    ]));
+    assert_eq!(replies.len(), 1);
+    assert_eq!(replies[0]["channel"], "/meta/handshake");
+    assert!(rig.asked.is_empty() && rig.produced.is_empty());
+    assert_eq!(rig.shard.stats().sessions, 2);
+    rig.end();
+}
+
+#[test]
+fn without_a_common_type_it_fails_for_good() {
+    let mut rig = Rig::new();
+    let reply = rig.call(&json!([{"channel": "/meta/handshake", "supportedConnectionTypes": ["flash"]}]));
+    assert_eq!(reply[0]["successful"], false);
+    assert_eq!(reply[0]["error"], "301::connection_types_not_supported");
+    assert_eq!(reply[0]["advice"], json!({"reconnect": "none"}));
+    assert_eq!(reply[0]["supportedConnectionTypes"], json!(["websocket", "long-polling"]));
+    assert!(reply[0].get("clientId").is_none() && reply[0].get("id").is_none());
+    assert_eq!((rig.shard.stats().sessions, rig.shard.stats().handshakes_refused), (0, 1));
+    rig.end();
+}
+
+#[test]
+fn a_browsers_cookie_is_adopted_and_not_set_again() {
+    let mut rig = Rig::new();
+    rig.browser = Some("mine");
+    let http = rig.post(&handshake());
+    assert_eq!(rig.cookie(http), None);
+    rig.end();
+}
+
+#[test]
+fn another_cookie_than_the_sessions_does_not_know_it() {
+    let mut rig = Rig::new();
+    rig.browser = Some("mine");
+    let id = client_id(&rig.call(&handshake()));
+    rig.browser = Some("theirs");
+    for request in [
+        subscribe(&id, &json!("/a")),
+        unsubscribe(&id, &json!("/a")),
+        publish(&id, "p", "/a", &json!(1)),
+        disconnect(&id),
+    ] {
+        let reply = rig.call(&request).remove(0);
+        assert_eq!(reply["error"], "402::session_unknown");
+        assert!(reply.get("advice").is_none());
+    }
+    let reply = rig.call(&connect(&id)).remove(0);
+    assert_eq!(reply["error"], "402::session_unknown");
+    assert_eq!(reply["advice"], json!({"reconnect": "handshake", "interval": 0}));
+    // Without any cookie, and with its own, the session is there.
+    for browser in [None, Some("mine")] {
+        rig.browser = browser;
+        assert_eq!(rig.call(&connect_for(&id, 0))[0]["successful"], true);
+    }
+    rig.end();
+}
+
+#[test]
+fn a_session_without_cookie_is_bound_to_the_first_that_comes() {
+    let mut rig = Rig::new();
+    let socket = rig.open();
+    rig.send(socket, &handshake());
+    let id = client_id(&rig.received(socket));
+    rig.browser = Some("mine");
+    assert_eq!(rig.call(&connect(&id))[0]["successful"], true);
+    rig.browser = Some("theirs");
+    assert_eq!(rig.call(&connect(&id))[0]["successful"], false);
+    rig.end();
+}
+
+#[test]
+fn a_stale_client_id_in_a_handshake_is_ignored_and_waits_for_nothing() {
+    let mut rig = Rig::new();
+    let id = rig.poller();
+    // The old session waits for Kafka; the new one need not.
+    let waiting = rig.post(&subscribe(&id, &json!("/a")));
+    let again = rig.call(&json!([{"channel": "/meta/handshake", "id": 1, "clientId": id,
+        "supportedConnectionTypes": ["long-polling"], "advice": {"timeout": 60_000}, "ext": {"x": []}}]));
+    assert_ne!(client_id(&again), id);
+    assert_eq!(again[0]["id"], 1);
+    rig.grant();
+    assert!(rig.response(waiting).is_some());
+    rig.end();
+}
