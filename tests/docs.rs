@@ -1,4 +1,4 @@
-//! Every YAML block of the documentation is what it says it is: settings load, mappings parse.
+//! Every YAML block of the documentation is what it says it is: settings load, mappings parse. Every link leads somewhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fmt::Write as _;
@@ -52,6 +52,40 @@ fn a_wrong_block_is_found() {
     assert_eq!((first_key(&found[0].1), first_key(&found[1].1)), ("routes", "lisen"));
     assert!(mapping(&found[0].1).unwrap_err().contains("nme"));
     assert!(load(&found[1].1).unwrap_err().contains("lisen"));
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = markdown(&root.join("docs"));
+    pages.push(root.join("README.md"));
+    let mut wrong = Vec::new();
+    for page in &pages {
+        let text = std::fs::read_to_string(page).unwrap();
+        for link in links(&text).filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            let heading = |line: &str| line.starts_with('#') && slug(line) == anchor;
+            let found = target.exists()
+                && (anchor.is_empty() || std::fs::read_to_string(&target).unwrap().lines().any(heading));
+            wrong.extend((!found).then(|| format!("{}: {link}", page.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// Where the links and pictures of a page lead.
+fn links(page: &str) -> impl Iterator<Item = &str> {
+    let after = |start: &'static str, end: char| {
+        page.split(start).skip(1).filter_map(move |rest| rest.split(end).next())
+    };
+    after("](", ')').chain(after("src=\"", '"')).chain(after("srcset=\"", '"'))
+}
+
+/// The anchor of a heading.
+fn slug(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
 }
 
 fn mapping(block: &str) -> Result<(), String> {
