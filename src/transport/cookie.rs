@@ -1,4 +1,4 @@
-//! The cookie that names a browser, `BAYEUX_BROWSER` (bayeux.md §1.9).
+//! The cookie that names a browser, `BAYEUX_BROWSER`.
 //!
 //! It tells which sessions are of one browser. It is no credential: a session is its clientId.
 

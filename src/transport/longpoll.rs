@@ -13,7 +13,7 @@ use super::hub::Peer;
 use super::response::{Body, Receipt, text};
 use crate::bayeux::{self, Message, ParseError};
 
-/// Exactly so: one client refuses any other spelling (clients.md rule 12).
+/// Exactly so: one client refuses any other spelling.
 const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=UTF-8");
 
 /// Answers a POST. Dropped while it waits, it tells the hub that the client went away.

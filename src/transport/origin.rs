@@ -89,7 +89,7 @@ impl Origins {
 // === impl Verdict ===
 
 impl Verdict {
-    /// Lets the page read the response (clients.md rule 23).
+    /// Lets the page read the response.
     pub fn allow(&self, response: &mut HeaderMap) {
         let Self::Allowed(origin) = self else { return };
         response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
