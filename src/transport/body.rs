@@ -61,8 +61,8 @@ impl Unreadable {
 // === impl Content ===
 
 impl Content {
-    /// What a body is, by its looks: clients declare JSON, forms, plain text or nothing whatever they send (Bayeux 1.0
-    /// §8, R66 and R67, and beyond).
+    /// What a body is, by its looks: clients declare JSON, forms, plain text or nothing whatever they send (R66
+    /// and R67, and beyond).
     pub fn of(body: Bytes) -> Result<Self, Unreadable> {
         if std::str::from_utf8(&body).is_err() {
             return Err(Unreadable::NotBayeux("the body is not UTF-8"));
