@@ -424,7 +424,7 @@ impl Rig {
             }
             self.takes = true;
         }
-        self.after(3_600_000);
+        self.after(200_000_000);
         let shard = &self.shard;
         assert!(shard.is_idle());
         assert_eq!(shard.stats().sessions, 0);
