@@ -10,11 +10,20 @@ use crate::bayeux::{Channel, Pattern, Wild};
 #[derive(Debug)]
 pub(super) struct Trie<T> {
     root: Node<T>,
-    matches: HashMap<Channel, Rc<[T]>>,
+    covering: Answers<T>,
+    exactly: Answers<T>,
+    none: Rc<[T]>,
 }
 
-/// Channels whose matches are remembered.
+/// What was answered for a channel, where there was something to answer.
+type Answers<T> = HashMap<Channel, Rc<[T]>>;
+
+/// Channels whose answers are remembered.
 const CACHED: usize = 16 * 1024;
+
+/// Up to so many of them are looked at when a pattern with a wildcard comes or goes; more are all forgotten, or those who
+/// subscribe one after another would each have to look at all.
+const SIFTED: usize = 256;
 
 #[derive(Debug)]
 struct Node<T> {
@@ -47,7 +56,12 @@ impl<T> Node<T> {
 
 impl<T> Default for Trie<T> {
     fn default() -> Self {
-        Self { root: Node::default(), matches: HashMap::new() }
+        Self {
+            root: Node::default(),
+            covering: Answers::default(),
+            exactly: Answers::default(),
+            none: Rc::new([]),
+        }
     }
 }
 
@@ -69,7 +83,7 @@ impl<T: Copy + Ord> Trie<T> {
 
     /// What covers `channel`, ascending, so that what belongs to one session stands together.
     pub(super) fn covering(&mut self, channel: &Channel) -> Rc<[T]> {
-        if let Some(found) = self.matches.get(channel) {
+        if let Some(found) = self.covering.get(channel) {
             return found.clone();
         }
         let mut found = Vec::new();
@@ -86,33 +100,52 @@ impl<T: Copy + Ord> Trie<T> {
                 found.extend_from_slice(&leaf.exact);
             }
         }
-        found.sort_unstable();
-        let found: Rc<[T]> = found.into();
-        if self.matches.len() >= CACHED {
-            self.matches.clear();
-        }
-        self.matches.insert(channel.clone(), found.clone());
-        found
+        remember(&mut self.covering, &self.none, channel, found)
     }
 
     /// The subscribers of exactly `channel`, ascending.
-    pub(super) fn exactly(&self, channel: &Channel) -> Rc<[T]> {
+    pub(super) fn exactly(&mut self, channel: &Channel) -> Rc<[T]> {
+        if let Some(found) = self.exactly.get(channel) {
+            return found.clone();
+        }
         let mut node = Some(&self.root);
         for segment in channel.segments() {
             node = node.and_then(|node| node.children.get(segment));
         }
-        let mut found = node.map_or_else(Vec::new, |leaf| leaf.exact.clone());
-        found.sort_unstable();
-        found.into()
+        let found = node.map_or_else(Vec::new, |leaf| leaf.exact.clone());
+        remember(&mut self.exactly, &self.none, channel, found)
     }
 
     /// Drops the answers that a change of `pattern` makes stale.
     fn forget(&mut self, pattern: &Pattern) {
         match pattern.as_channel() {
-            Some(channel) => drop(self.matches.remove(&channel)),
-            None => self.matches.retain(|channel, _| !pattern.matches(channel)),
+            Some(channel) => {
+                self.covering.remove(&channel);
+                self.exactly.remove(&channel);
+            }
+            None if self.covering.len() > SIFTED => self.covering.clear(),
+            None => self.covering.retain(|channel, _| !pattern.matches(channel)),
         }
     }
+}
+
+/// Sorts what was found, and keeps it for the next time if it is anything.
+fn remember<T: Copy + Ord>(
+    answers: &mut Answers<T>,
+    none: &Rc<[T]>,
+    channel: &Channel,
+    mut found: Vec<T>,
+) -> Rc<[T]> {
+    if found.is_empty() {
+        return none.clone();
+    }
+    found.sort_unstable();
+    let found: Rc<[T]> = found.into();
+    if answers.len() >= CACHED {
+        answers.clear();
+    }
+    answers.insert(channel.clone(), found.clone());
+    found
 }
 
 /// Removes one value and the nodes that are empty without it.
