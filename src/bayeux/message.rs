@@ -20,6 +20,9 @@ pub struct Limits {
     pub channel: usize,
 }
 
+/// Bytes of a message's id. Clients count, or use UUIDs.
+const LONGEST_ID: usize = 1024;
+
 /// Why a body or frame holds no messages at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -60,7 +63,9 @@ impl Message {
             Body::Publish { data, .. } => data.len(),
             _ => 0,
         };
-        size_of::<Self>() + self.channel.len() + self.id.as_ref().map_or(0, Bytes::len) + content
+        let id = self.id.as_ref().map_or(0, Bytes::len);
+        let client_id = self.client_id.as_ref().map_or(0, |it| it.len());
+        size_of::<Self>() + self.channel.len() + id + client_id + content
     }
 }
 
@@ -107,7 +112,7 @@ pub struct Subscription {
 
 /// Reads a body or frame: an array of messages, or one bare message (R30). `[]` is no message, no error.
 ///
-/// `data`, `id` and `subscription` of the result are slices of `body`.
+/// Nothing in the result keeps `body` in memory, but for a publish's `data` that makes up most of it.
 ///
 /// # Errors
 /// If the whole cannot be read. What is wrong with one message is told in that message, as [`Body::Refused`].
@@ -184,8 +189,10 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 impl Raw<'_> {
     fn check(&self, body: &Bytes, limits: &Limits) -> Message {
         let channel: Box<str> = self.channel.and_then(text).unwrap_or_default();
-        let id = self.id.map(|raw| body.slice_ref(raw.get().as_bytes()));
-        let id_ok = id.as_ref().is_none_or(|id| matches!(id.first(), Some(b'"' | b'-' | b'0'..=b'9')));
+        let id = self.id.map(|raw| part(body, raw));
+        let id_ok = id
+            .as_ref()
+            .is_none_or(|id| matches!(id.first(), Some(b'"' | b'-' | b'0'..=b'9')) && id.len() <= LONGEST_ID);
         let asked = if channel.is_empty() {
             Body::Refused(Error::CHANNEL_MISSING)
         } else if !id_ok {
@@ -218,7 +225,7 @@ impl Raw<'_> {
                     return Err(Error::about(403, channel, "channel_create_denied"));
                 }
                 let data = self.data.ok_or(Error::DATA_MISSING)?;
-                Body::Publish { channel: name, data: body.slice_ref(data.get().as_bytes()) }
+                Body::Publish { channel: name, data: part(body, data) }
             }
         })
     }
@@ -240,8 +247,14 @@ impl Raw<'_> {
             }
             Pattern::parse(name).map_err(|_| Error::SUBSCRIPTION_INVALID)
         });
-        Ok(Subscription { patterns: patterns.collect(), raw: body.slice_ref(raw.get().as_bytes()) })
+        Ok(Subscription { patterns: patterns.collect(), raw: part(body, raw) })
     }
+}
+
+/// A part of `body`. What waits must not hold on to a request that is much larger, or bounds on what waits would mean nothing.
+fn part(body: &Bytes, raw: &RawValue) -> Bytes {
+    let raw = raw.get().as_bytes();
+    if raw.len() * 2 >= body.len() { body.slice_ref(raw) } else { Bytes::copy_from_slice(raw) }
 }
 
 fn text(raw: &RawValue) -> Option<Box<str>> {
@@ -317,6 +330,25 @@ mod tests {
         let Body::Publish { channel, data } = message.body else { panic!() };
         assert_eq!(channel.as_str(), "/a/b");
         assert_eq!(data, &br#"{"n":1.10,"b":null }"#[..]);
+    }
+
+    #[test]
+    fn a_part_of_a_large_request_does_not_keep_all_of_it() {
+        let body = format!(
+            r#"[{{"channel":"/a","id":"1","data":"small"}},{{"channel":"/a","data":"{}"}},{{"channel":"/a","id":"{}","data":1}}]"#,
+            "x".repeat(9_000),
+            "y".repeat(1_025)
+        );
+        let body = Bytes::from(body);
+        let inside = |part: &Bytes| body.as_ptr_range().contains(&part.as_ptr());
+        let messages = parse(&body, &LIMITS).unwrap();
+        let data = |n: usize| match &messages[n].body {
+            Body::Publish { data, .. } => data,
+            other => panic!("{other:?}"),
+        };
+        assert!(!inside(messages[0].id.as_ref().unwrap()) && !inside(data(0)) && inside(data(1)));
+        assert_eq!(data(0), "\"small\"");
+        assert!(matches!(&messages[2].body, Body::Refused(error) if *error == Error::ID_INVALID));
     }
 
     #[test]

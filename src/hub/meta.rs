@@ -284,8 +284,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key).filter(|session| session.has_ready()) else { return };
         let Some(socket_key) = session.socket else { return self.touch(key) };
         let Some(socket) = self.sockets.get_mut(socket_key) else { return };
-        for event in session.queue.drain(..) {
-            session.queued_bytes = session.queued_bytes.saturating_sub(event.plain().frame().len());
+        while let Some(event) = session.pop() {
             socket.outbox.event(event);
         }
         self.mark_dirty(socket_key);

@@ -140,11 +140,11 @@ impl Twin {
     }
 }
 
-/// What a reply needs of a publish. The request's bytes, of which `id` is a slice, are not kept while Kafka is waited for.
+/// What a reply needs of a publish: the data is not kept while Kafka is waited for.
 fn without_data(message: Message) -> Message {
     let body = match message.body {
         Body::Publish { channel, .. } => Body::Publish { channel, data: Bytes::new() },
         other => other,
     };
-    Message { id: message.id.map(|id| Bytes::copy_from_slice(&id)), body, ..message }
+    Message { body, ..message }
 }

@@ -281,8 +281,7 @@ impl Shard {
                 break;
             }
             size += length;
-            session.queued_bytes = session.queued_bytes.saturating_sub(event.plain().frame().len());
-            taken.extend(session.queue.pop_front());
+            taken.extend(session.pop());
         }
         session.in_doubt = true;
         taken

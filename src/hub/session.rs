@@ -118,6 +118,17 @@ impl Session {
         true
     }
 
+    /// Takes the first of the events that wait. A queue that was long once does not stay large.
+    pub(super) fn pop(&mut self) -> Option<Event> {
+        const IDLE_CAPACITY: usize = 64;
+        let event = self.queue.pop_front()?;
+        self.queued_bytes = self.queued_bytes.saturating_sub(event.plain().frame().len());
+        if self.queue.is_empty() && self.queue.capacity() > IDLE_CAPACITY {
+            self.queue = VecDeque::new();
+        }
+        Some(event)
+    }
+
     /// Whether events wait that may be sent now.
     pub(super) fn has_ready(&self) -> bool {
         !self.queue.is_empty() && !self.in_doubt
