@@ -139,15 +139,15 @@ impl World {
                 self.polls.push((*client, http));
             }
             Action::Taken(which) => {
-                if let Some((client, http, body)) = pick(&mut self.open, which) {
+                if let Some((client, http, body)) = pick(&mut self.open, *which) {
                     self.read(client, &body);
                     self.rig.tell(Input::Taken(http));
                 }
             }
             Action::Lost(which) => {
-                if let Some((_, http)) = pick(&mut self.polls, which) {
+                if let Some((_, http)) = pick(&mut self.polls, *which) {
                     self.rig.tell(Input::Lost(http));
-                } else if let Some((_, http, _)) = pick(&mut self.open, which) {
+                } else if let Some((_, http, _)) = pick(&mut self.open, *which) {
                     self.rig.tell(Input::Lost(http));
                 }
             }
@@ -162,17 +162,17 @@ impl World {
                 }
             }
             Action::Narrow(which, room) => {
-                if let Some((_, socket)) = self.socket(which) {
+                if let Some((_, socket)) = self.socket(*which) {
                     self.rig.narrow(socket, Some(*room));
                 }
             }
             Action::Widen(which) => {
-                if let Some((_, socket)) = self.socket(which) {
+                if let Some((_, socket)) = self.socket(*which) {
                     self.rig.narrow(socket, None);
                 }
             }
             Action::Break(which) => {
-                if let Some((client, socket)) = self.socket(which) {
+                if let Some((client, socket)) = self.socket(*which) {
                     self.break_socket(client, socket);
                 }
             }
@@ -196,7 +196,7 @@ impl World {
         self.others.push(http);
     }
 
-    fn socket(&self, which: &prop::sample::Index) -> Option<(usize, SocketKey)> {
+    fn socket(&self, which: prop::sample::Index) -> Option<(usize, SocketKey)> {
         let all: Vec<_> = (0..CLIENTS)
             .flat_map(|client| self.clients[client].sockets.iter().map(move |socket| (client, *socket)))
             .collect();
@@ -377,7 +377,7 @@ impl World {
     }
 }
 
-fn pick<T>(all: &mut Vec<T>, which: &prop::sample::Index) -> Option<T> {
+fn pick<T>(all: &mut Vec<T>, which: prop::sample::Index) -> Option<T> {
     (!all.is_empty()).then(|| all.remove(which.index(all.len())))
 }
 
