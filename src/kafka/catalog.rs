@@ -284,7 +284,7 @@ impl Shared {
             }
             let Some(event) = self.client.poll(next_ping.saturating_duration_since(now)) else { continue };
             match event.see() {
-                Seen::Cluster(Err(_)) => self.heard(false),
+                Seen::Pong(Err(_)) => self.heard(false),
                 Seen::Failed(failure) if failure.code == Code::AllBrokersDown => self.heard(false),
                 Seen::Described(token, answer) => {
                     self.described(token, answer.map_err(|f| failed(f.code, f.text)));

@@ -15,6 +15,11 @@ use rdkafka::bindings::rd_kafka_admin_op_t as Op;
 use rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
 use rdkafka::bindings::rd_kafka_vtype_t as V;
 
+/// The topic that a ping asks for: any name will do.
+const PING_TOPIC: &CStr = c"__consumer_offsets";
+/// The token of pings.
+const PING: u64 = 0;
+
 /// A set of librdkafka properties.
 pub(super) struct Properties(NonNull<rd::rd_kafka_conf_t>);
 
@@ -41,7 +46,7 @@ pub(super) enum Seen<'e> {
     /// The answer to [`Client::offsets`] with this token.
     Offsets(u64, Result<Vec<PartitionOffset>, Failure>),
     /// The answer to [`Client::ping`].
-    Cluster(Result<(), Code>),
+    Pong(Result<(), Code>),
     /// Nothing that matters here.
     Other,
 }
@@ -209,12 +214,12 @@ impl Client {
         }
     }
 
-    /// Asks Kafka for a sign of life; the answer is a [`Seen::Cluster`] on the queue.
+    /// Asks Kafka for a sign of life; the answer is a [`Seen::Pong`] on the queue.
+    ///
+    /// It is a question about a topic, there or not: librdkafka aborts the process when the answer to the obvious one,
+    /// `rd_kafka_DescribeCluster`, lists neither broker nor topic, as that of a broker which its controller has fenced does.
     pub(super) fn ping(&self, timeout: Duration) {
-        self.ask(Op::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER, timeout, 0, |options| {
-            // SAFETY: all live.
-            unsafe { rd::rd_kafka_DescribeCluster(self.rk.as_ptr(), options, self.queue.as_ptr()) }
-        });
+        self.describe(&[PING_TOPIC.to_owned()], timeout, PING);
     }
 
     /// How many messages have had no report yet.
@@ -223,7 +228,7 @@ impl Client {
         unsafe { rd::rd_kafka_outq_len(self.rk.as_ptr()) }.try_into().unwrap_or(0)
     }
 
-    /// Asks for topics by name; the answer is a [`Seen::Described`] with `token` on the queue.
+    /// Asks for topics by name, at least one; the answer is a [`Seen::Described`] with `token`, not 0, on the queue.
     pub(super) fn describe(&self, topics: &[CString], timeout: Duration, token: u64) {
         let mut names: Vec<*const c_char> = topics.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: all live for the calls, which copy the names.
@@ -293,14 +298,14 @@ impl Event<'_> {
                 rd::RD_KAFKA_EVENT_FETCH => self.next_message().map_or(Seen::Other, Seen::Record),
                 rd::RD_KAFKA_EVENT_DR => Seen::Reports,
                 rd::RD_KAFKA_EVENT_ERROR => Seen::Failed(self.failure()),
+                rd::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT if self.token() == PING => {
+                    Seen::Pong(ok_or_code(rd::rd_kafka_event_error(event)))
+                }
                 rd::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => {
                     Seen::Described(self.token(), self.descriptions())
                 }
                 rd::RD_KAFKA_EVENT_LISTOFFSETS_RESULT => {
                     Seen::Offsets(self.token(), self.partition_offsets())
-                }
-                rd::RD_KAFKA_EVENT_DESCRIBECLUSTER_RESULT => {
-                    Seen::Cluster(ok_or_code(rd::rd_kafka_event_error(event)))
                 }
                 _ => Seen::Other,
             }

@@ -199,3 +199,39 @@ fn the_gateway_starts_without_kafka_and_works_when_it_comes() {
     });
     assert_eq!(client.expect_event(), ("/numbers/p0".to_owned(), json!(2)));
 }
+
+#[test]
+fn kafka_may_stand_still_and_go_on() {
+    let kafka = Kafka::start();
+    kafka.create_topic("numbers", PARTITIONS);
+    let mut gateway = impatient(&kafka);
+    let mut clients: Vec<Client> =
+        BOTH.iter().map(|t| Client::subscribed(gateway.addr(), *t, "/numbers/*")).collect();
+    let writer = Writer::new(&kafka);
+    for round in 0..3 {
+        // Longer than the broker's session with its controller.
+        kafka.freeze();
+        std::thread::sleep(Duration::from_secs(4));
+        kafka.thaw();
+        writer.put("numbers", "p0", &round.to_string());
+        for client in &mut clients {
+            assert_eq!(client.expect_event(), ("/numbers/p0".to_owned(), json!(round)));
+        }
+        assert!(gateway.running(), "the gateway lives");
+    }
+}
+
+#[test]
+fn a_cluster_that_says_it_has_no_brokers_is_outlived() {
+    let mut kafka = Kafka::start();
+    kafka.create_topic("numbers", PARTITIONS);
+    let mut gateway = impatient(&kafka);
+    let mut client = Client::subscribed(gateway.addr(), Transport::WebSocket, "/numbers/*");
+    kafka.unregister();
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(gateway.running(), "the gateway lives");
+    kafka.kill();
+    kafka.launch();
+    Writer::new(&kafka).put("numbers", "p0", "1");
+    assert_eq!(client.expect_event(), ("/numbers/p0".to_owned(), json!(1)));
+}

@@ -134,6 +134,11 @@ impl Gateway {
         Http::try_connect(self.admin).is_ok_and(|mut http| http.get("/readyz").is_ok_and(|r| r.status == 200))
     }
 
+    /// Whether the process lives.
+    pub fn running(&mut self) -> bool {
+        self.process.status().is_none()
+    }
+
     /// From the start of the process to the first good answer of `/readyz`.
     pub fn ready_after(&self) -> Duration {
         self.ready_after

@@ -136,6 +136,14 @@ impl Kafka {
         self.broker().signal("CONT");
     }
 
+    /// Takes the broker out of the cluster while it runs: it goes on answering, but that there is no broker.
+    pub fn unregister(&self) {
+        let mut tool = self.java("org.apache.kafka.tools.ClusterTool");
+        tool.args(["unregister", "--bootstrap-server", &self.bootstrap(), "--id", "1"]);
+        let status = Process::start("kafka cluster tool", tool).wait(Duration::from_mins(1));
+        assert!(status.success(), "the broker could not be taken out of its cluster");
+    }
+
     /// What every plain client of this broker is configured with.
     pub fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
