@@ -1,6 +1,7 @@
 # make dev    see it work: live sample records in a browser
 # make test   everything that is checked: format, lints, unit tests, black-box tests against real Kafka
 # make soak   the long versions of the load and fault tests
+# make bench  what a delivery costs, beside the least that it can cost; BENCH=quick: three minutes instead of a quarter of an hour
 # make clean  remove what was built here and in the cache
 #
 # Downloads and builds are kept in HALLEY_CACHE (default ~/.cache/halley), so that only the first run is slow.
@@ -14,7 +15,7 @@ STEP := @scripts/step
 QUICK := $(patsubst tests/%.rs,--test %,$(wildcard tests/*.rs))
 BLACKBOX := $(patsubst tests/%/main.rs,--test %,$(filter-out tests/load/main.rs,$(wildcard tests/*/main.rs)))
 
-.PHONY: help dev test soak clean
+.PHONY: help dev test soak bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,8 +29,9 @@ dev:
 test:
 	@scripts/need build demo kafka clients browser
 	$(STEP) "Format" cargo fmt --all --check
-	$(STEP) "Lints" cargo clippy --all-targets --quiet -- -D warnings
+	$(STEP) "Lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(STEP) "Unit tests" cargo test --quiet --lib --bins $(QUICK)
+	$(STEP) "Unit tests of the benchmark" cargo test --quiet --package halley-bench
 	$(STEP) "Build of the gateway and the black-box tests" cargo test --release --no-run $(BLACKBOX) --test load
 	$(STEP) "Black-box tests" cargo test --release --no-fail-fast $(BLACKBOX)
 	$(STEP) "Load, start and memory" cargo test --release --test load -- --test-threads=1 --nocapture
@@ -37,6 +39,11 @@ test:
 soak:
 	@scripts/need build kafka
 	$(STEP) "Soak" cargo test --release --test load --test chaos -- --ignored --test-threads=1 --nocapture
+
+bench:
+	@scripts/need build kafka
+	$(STEP) "Build" cargo build --release --package halley --bin halley --package halley-bench
+	@exec "$$CARGO_TARGET_DIR/release/halley-bench" run $(if $(filter quick,$(BENCH)),--quick)
 
 clean:
 	cargo clean
