@@ -69,7 +69,7 @@ impl Shard {
         self.stats.handshakes += 1;
         self.schedule(session, expires);
         if let Via::Socket(socket) = via {
-            self.attach(session, socket);
+            self.attach(session, socket, now);
         }
         let reply = Reply::ok(message).session(&client_id, &self.settings.types).advice(self.retry());
         self.settle(key, slot, reply.finish());
@@ -110,10 +110,10 @@ impl Shard {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         let (via, alone) = (exchange.via, exchange.alone);
         match via {
-            Via::Socket(socket) => self.attach(session_key, socket),
+            Via::Socket(socket) => self.attach(session_key, socket, now),
             Via::Http(_) => {
                 exchange.events_of = Some(session_key);
-                self.detach(session_key);
+                self.detach(session_key, now);
             }
         }
         let hold = timeout.map_or(self.settings.timeout, |timeout| timeout.min(self.settings.timeout));
@@ -210,14 +210,14 @@ impl Shard {
     }
 
     /// Makes `socket` the one that the session's events go to.
-    pub(super) fn attach(&mut self, session_key: Key<Session>, socket_key: SocketKey) {
+    pub(super) fn attach(&mut self, session_key: Key<Session>, socket_key: SocketKey, now: Instant) {
         if self.sessions.get(session_key).is_some_and(|session| session.socket == Some(socket_key)) {
             return;
         }
-        self.detach(session_key);
+        self.detach(session_key, now);
         // One session a socket: the one before goes on by polling, or on another socket.
         if let Some(before) = self.sockets.get(socket_key).and_then(|socket| socket.session) {
-            self.detach(before);
+            self.detach(before, now);
         }
         let (Some(session), Some(socket)) =
             (self.sessions.get_mut(session_key), self.sockets.get_mut(socket_key))
@@ -230,7 +230,7 @@ impl Shard {
     }
 
     /// Takes the session's events back from its socket.
-    pub(super) fn detach(&mut self, session_key: Key<Session>) {
+    pub(super) fn detach(&mut self, session_key: Key<Session>, now: Instant) {
         let Some(socket_key) = self.sessions.get_mut(session_key).and_then(|it| it.socket.take()) else {
             return;
         };
@@ -249,7 +249,7 @@ impl Shard {
         }
         self.put_back(session_key, events);
         if let Some(session) = settled {
-            self.doubt_ends(session, []);
+            self.doubt_ends(session, [], now);
         }
     }
 
@@ -272,9 +272,12 @@ impl Shard {
         &mut self,
         key: Key<Session>,
         unseen: impl IntoIterator<Item = Event, IntoIter: DoubleEndedIterator>,
+        now: Instant,
     ) {
         if let Some(session) = self.sessions.get_mut(key) {
             session.in_doubt = false;
+            // Its client may have been reading all the time.
+            session.expires = session.expires.max(now + session.interval + self.settings.max_interval);
             self.put_back(key, unseen);
         }
     }
@@ -303,7 +306,7 @@ impl Shard {
             self.put_back(session_key, unwritten.events);
         }
         if let Some(owner) = socket.owes {
-            self.doubt_ends(owner, unwritten.owed);
+            self.doubt_ends(owner, unwritten.owed, now);
         }
         self.unanswered(unwritten.answers);
     }

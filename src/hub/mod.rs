@@ -100,7 +100,7 @@ pub enum Input {
     SocketClosed(SocketKey),
     /// The response to an HTTP request was taken for writing.
     Taken(HttpId),
-    /// The HTTP request, or its response before anything of it was written, was dropped.
+    /// The HTTP request was dropped, or its response before all of it was written.
     Lost(HttpId),
     /// Records arrived.
     Batch(Arc<Batch>),
@@ -112,14 +112,15 @@ pub enum Input {
     Timeout,
     /// The inbox is empty, or 2 ms are over: wake the polls whose sessions have events now.
     Flush,
-    /// The gateway goes down: refuse handshakes, and let clients go, spread over this time.
+    /// The gateway goes down: refuse handshakes, subscribes and publishes, finish what is under way, and let clients go, spread over
+    /// this time.
     Drain(Duration),
 }
 
 /// What to do.
 #[derive(Debug)]
 pub enum Output {
-    /// Answer an HTTP request; [`Input::Taken`] or [`Input::Lost`] must follow.
+    /// Answer an HTTP request; [`Input::Taken`] or [`Input::Lost`] must follow. Until then the session gets no further events.
     Respond(HttpId, Response),
     /// Find the positions of a new subscription, and read its partitions from now on.
     Subscribe(SubscribeTicket, Pattern),
@@ -136,7 +137,7 @@ pub enum Output {
         /// The JSON of `data`.
         data: Bytes,
     },
-    /// Close a WebSocket once what it has to write is written.
+    /// Close a WebSocket once what it has to write is written; [`Input::SocketClosed`] must follow in bounded time.
     Close {
         /// Which.
         socket: SocketKey,

@@ -343,11 +343,11 @@ impl Shard {
     }
 
     /// A response was written.
-    pub(super) fn taken(&mut self, http: HttpId) {
+    pub(super) fn taken(&mut self, http: HttpId, now: Instant) {
         if let Some(Parcel { session: Some(session), events, .. }) = self.parcels.remove(&http)
             && !events.is_empty()
         {
-            self.doubt_ends(session, []);
+            self.doubt_ends(session, [], now);
         }
     }
 
@@ -364,7 +364,7 @@ impl Shard {
         if let Some(session) = parcel.session
             && !parcel.events.is_empty()
         {
-            self.doubt_ends(session, parcel.events);
+            self.doubt_ends(session, parcel.events, now);
         }
     }
 }

@@ -91,7 +91,7 @@ impl Shard {
                 self.request(via, browser, peer, messages);
             }
             Input::SocketClosed(socket) => self.socket_closed(socket, now),
-            Input::Taken(http) => self.taken(http),
+            Input::Taken(http) => self.taken(http, now),
             Input::Lost(http) => self.lost(http, now),
             Input::Batch(batch) => self.batch(&batch),
             Input::Subscribed(ticket, result) => self.subscribed(ticket, result, now),

@@ -1,7 +1,7 @@
 //! What happens by itself: holds end, sessions expire, delayed replies leave.
 
 use std::cmp::{Ordering, Reverse};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -9,6 +9,9 @@ use super::meta::End;
 use super::request::Exchange;
 use super::session::Session;
 use super::{Key, Shard};
+
+/// When to look again at a session that would be over but for what it is being sent.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Something due at a time. A session has one at most that counts; others are found stale when they come up.
 #[derive(Debug)]
@@ -81,6 +84,8 @@ impl Shard {
         match session.held.as_ref().map(|held| held.deadline) {
             Some(deadline) if deadline <= now => self.wake(key, now),
             Some(deadline) => self.schedule(key, deadline),
+            // Whoever reads a long response on a slow line is alive; that is over when the transport gives up.
+            None if session.expires <= now && session.in_doubt => self.schedule(key, now + LOOK_AGAIN),
             None if session.expires <= now => self.end_session(key, End::Expired, now),
             None => {
                 let expires = session.expires;

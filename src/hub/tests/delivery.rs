@@ -198,6 +198,24 @@ fn while_a_response_is_in_doubt_nothing_later_overtakes_it() {
 }
 
 #[test]
+fn a_session_does_not_expire_while_its_client_reads_a_long_response() {
+    let mut rig = Rig::new();
+    let id = rig.poller();
+    rig.subscribed(&id, "/a");
+    rig.takes = false;
+    rig.records(&[("/a", 0, 1)]);
+    let slow = rig.post(&connect(&id));
+    rig.after(200_000);
+    assert_eq!(rig.shard.stats().sessions, 1);
+    rig.tell(Input::Taken(slow));
+    rig.after(59_000);
+    assert_eq!(rig.shard.stats().sessions, 1);
+    rig.after(1_000);
+    assert_eq!(rig.shard.stats().sessions, 0);
+    rig.end();
+}
+
+#[test]
 fn a_poll_that_was_given_up_loses_nothing() {
     let mut rig = Rig::new();
     let id = rig.poller();
