@@ -3,9 +3,10 @@
 //! A [`Shard`] is a state machine without sockets, clock or randomness of its own: [`Shard::handle`] takes what happened and when,
 //! [`Shard::poll_output`] tells what to do, [`Shard::poll_flush`] which sockets have something to write, [`Shard::poll_timeout`] when to call again.
 //!
-//! - `request` runs the messages of one body or frame in order and collects their replies;
+//! - `request` runs the messages of one body or frame in order, `response` sends their replies off;
 //! - `meta`, `subscribe`, `publish` say what each message does;
-//! - `fanout` queues records for the sessions whose subscriptions match;
+//! - `fanout` queues records for the sessions whose subscriptions match, `transfer` takes them to a socket or a poll, and back when
+//!   that broke;
 //! - `timers` ends holds and sessions.
 
 mod arena;
@@ -16,10 +17,12 @@ mod outbox;
 mod pace;
 mod publish;
 mod request;
+mod response;
 mod session;
 mod shard;
 mod subscribe;
 mod timers;
+mod transfer;
 mod trie;
 
 #[cfg(test)]
