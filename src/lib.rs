@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod bayeux;
 pub mod cli;
+pub mod client;
 pub mod codec;
 pub mod config;
 pub mod feed;

@@ -18,6 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("net", &[]),
     ("transport", &["hub", "net", "bayeux", "stream"]),
     ("admin", &["net"]),
+    // The other side of the wire, for the tools of the command line: it shares nothing with the server but sockets.
+    ("client", &["net"]),
     (
         "gateway",
         &[
@@ -39,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "admin",
             "bayeux",
+            "client",
             "codec",
             "feed",
             "gateway",

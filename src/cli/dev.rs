@@ -26,6 +26,15 @@ const NOBODY: u64 = u64::MAX;
 /// Listens on loopback only, unless settings say otherwise. With `kafka.bootstrap.servers` set it uses that cluster
 /// instead of the embedded broker, where the sample topics must exist (prices orders.eu orders.us orders.apac logs chat inbox).
 #[derive(clap::Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  halley dev                                                    then open http://127.0.0.1:8080/
+  halley dev -s mappings=my/                                    your routes (their topics have to be among the samples)
+  halley dev -s kafka.bootstrap.servers=localhost:9092          your cluster, with the sample feed
+  halley tail '/prices/*'                                       in another terminal: what subscribers see"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,

@@ -3,9 +3,15 @@
 mod check;
 #[cfg(feature = "dev")]
 mod dev;
+mod health;
+mod live;
+mod publish;
 mod route;
+mod schema;
 mod serve;
+mod server;
 mod source;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -16,7 +22,20 @@ const BAD_CONFIGURATION: u8 = 2;
 
 /// A gateway between browsers and Kafka: Bayeux (CometD, Faye) on one side, topics on the other.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(
+    version,
+    about,
+    max_term_width = 120,
+    after_help = "\
+First steps:
+  halley dev                      try it, without a cluster
+  halley check                    are my settings and mappings right?
+  halley route /orders/eu/42      where does this channel lead?
+  halley serve                    serve clients
+  halley tail '/orders/eu/*'      what do subscribers see?
+
+halley help COMMAND has examples of each."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -29,6 +48,10 @@ enum Command {
     Dev(dev::Args),
     Check(check::Args),
     Route(route::Args),
+    Schema(schema::Args),
+    Tail(tail::Args),
+    Publish(publish::Args),
+    Health(health::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -39,6 +62,10 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Route(args) => route::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Tail(args) => tail::run(&args),
+        Command::Publish(args) => publish::run(&args),
+        Command::Health(args) => health::run(&args),
     }
 }
 

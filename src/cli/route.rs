@@ -8,7 +8,19 @@ use crate::bayeux::Pattern;
 use crate::route::explain::{self, Asked};
 
 /// Explain what a channel reads and writes, or which channels a record goes to
+///
+/// Asks the routes alone, never Kafka. Goes through them in their order, the most specific first, and says for each whether it
+/// takes the channel or record, and if not, why.
 #[derive(clap::Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  halley route /orders/eu/42                          who owns the channel, what a subscription reads, what a publish writes
+  halley route '/orders/**'                           what a subscription to a pattern reads
+  halley route --topic orders.eu --key 42 --value '{}'    the channel of a record, route by route
+  halley route --mappings orders.yaml /orders/eu/42   routes that are not in use yet"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,

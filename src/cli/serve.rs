@@ -14,6 +14,26 @@ use crate::{telemetry, transport};
 /// Ends on SIGTERM or SIGINT: lets its clients go, awaits the publishes in flight, and exits with status 0 within `drain`.
 /// With settings or mappings that are wrong it says everything that is, and exits with status 2.
 #[derive(clap::Args, Debug)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Examples:
+  halley serve                                                  halley.yaml of this folder; without one, the defaults
+  halley serve -c prod.yaml -s log.format=json                  another file, and a setting over it
+  HALLEY__KAFKA__BOOTSTRAP_SERVERS=kafka:9092 halley serve      a setting by the environment
+
+A settings file:
+  kafka: { bootstrap.servers: \"kafka-1:9092,kafka-2:9092\" }
+  mappings: mappings/
+  origins: [\"https://app.example.com\"]
+
+A mapping file in mappings/:
+  routes:
+    - name: orders
+      channel: \"/orders/{region}/{id}\"
+      topic: \"orders.{region}\"
+      key: \"{id}\""
+)]
 pub(super) struct Args {
     #[command(flatten)]
     source: Source,

@@ -6,6 +6,7 @@ mod layers;
 mod load;
 mod origin;
 mod problem;
+mod schema;
 mod settings;
 mod suggest;
 mod value;
@@ -16,6 +17,7 @@ pub use fields::{Fields, Report};
 pub use keys::{defaults, reference};
 pub use load::{LoadOptions, Reading, load, mapping_files, read};
 pub use problem::{Place, Problem, Problems};
+pub use schema::schema;
 pub use settings::{
     Bayeux, Cookie, Kafka, Limits, Log, LogFormat, Publish, Queue, Ready, SameSite, Settings, Subscribe,
     Transports,

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
 use super::ffi::{Client, Seen};
-use super::native::{self, Code, Description, End, Kind};
+use super::native::{self, Code, Description, End, Kind, Right};
 use super::{Config, Error, Writer};
 use crate::telemetry::Every;
 
@@ -44,6 +44,19 @@ pub struct Found {
     pub id: u128,
     /// For each partition, whether it has a leader, without which nothing can be asked of it.
     pub leaders: Vec<bool>,
+}
+
+/// A topic as these credentials see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// The topic's name.
+    pub name: String,
+    /// The topic; `None` if there is none, or why it is not shown, in librdkafka's words.
+    pub found: Result<Option<Found>, String>,
+    /// Whether its records may be read, where Kafka says that.
+    pub may_read: Option<bool>,
+    /// Whether records may be written to it, where Kafka says that.
+    pub may_write: Option<bool>,
 }
 
 /// What Kafka answered about an offset: the partition, and the offset or why there is none.
@@ -89,6 +102,7 @@ struct State {
 enum Waiting {
     /// For topics of these names; nobody waits for a refresh.
     Described(Vec<CString>, Option<Answer<Vec<Found>>>),
+    Inspected(Answer<Vec<Inspected>>),
     Offsets(Answer<Vec<native::PartitionOffset>>),
     Lookup(Box<str>),
 }
@@ -157,6 +171,27 @@ impl Catalog {
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
+    /// The topics `names` and what these credentials may do with them, for people: nothing is logged or remembered.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`] or [`Error::Kafka`].
+    pub async fn inspect(
+        &self,
+        names: &BTreeSet<Arc<str>>,
+        timeout: Duration,
+    ) -> Result<Vec<Inspected>, Error> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let timeout = self.0.shared.ready(timeout).await?;
+        let (answer, answered) = oneshot::channel();
+        let names: Vec<_> = names.iter().filter_map(|name| CString::new(&**name).ok()).collect();
+        let token = self.0.shared.expect(Waiting::Inspected(answer));
+        self.0.shared.client.describe(&names, true, timeout, token);
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
     /// The last stable offsets of partitions: what a reader of committed records reaches. One that can't be asked has its own reason.
     ///
     /// # Errors
@@ -210,7 +245,7 @@ impl Catalog {
         };
         if first {
             let token = shared.expect(Waiting::Lookup(topic.into()));
-            shared.client.describe(&[name], timeout, token);
+            shared.client.describe(&[name], false, timeout, token);
         }
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
@@ -335,6 +370,10 @@ impl Shared {
 
     fn described(&self, token: u64, answer: Result<Vec<Description>, Error>) {
         let waiting = self.state().waiting.remove(&token);
+        if let Some(Waiting::Inspected(asked)) = waiting {
+            let _ = asked.send(answer.map(|all| all.into_iter().map(inspected).collect()));
+            return;
+        }
         let answer = answer.map(|all| all.into_iter().filter_map(found).collect::<Vec<_>>());
         match waiting {
             Some(Waiting::Described(asked, waiting)) => {
@@ -351,7 +390,7 @@ impl Shared {
                 }
                 self.looked_up(&name, &answer);
             }
-            Some(Waiting::Offsets(_)) | None => {}
+            Some(Waiting::Offsets(_) | Waiting::Inspected(_)) | None => {}
         }
     }
 
@@ -416,7 +455,7 @@ impl Shared {
 
     fn describe(&self, names: &[CString], answer: Option<Answer<Vec<Found>>>, timeout: Duration) {
         let token = self.expect(Waiting::Described(names.to_vec(), answer));
-        self.client.describe(names, timeout, token);
+        self.client.describe(names, false, timeout, token);
     }
 
     fn expect(&self, waiting: Waiting) -> u64 {
@@ -432,7 +471,7 @@ impl Shared {
 
 fn found(description: Description) -> Option<Found> {
     static REFUSED: Every = Every::new(Duration::from_secs(10));
-    let Description { name, id, leaders, error } = description;
+    let Description { name, id, leaders, error, .. } = description;
     match error {
         // A topic just created may still lack its leaders, which is an error to librdkafka.
         None | Some(Code::LeaderNotAvailable) => (!leaders.is_empty()).then_some(Found { name, id, leaders }),
@@ -445,6 +484,19 @@ fn found(description: Description) -> Option<Found> {
             None
         }
     }
+}
+
+fn inspected(description: Description) -> Inspected {
+    let may = |right| description.rights.as_ref().map(|rights| rights.contains(&right));
+    let (may_read, may_write) =
+        (may(Right::RD_KAFKA_ACL_OPERATION_READ), may(Right::RD_KAFKA_ACL_OPERATION_WRITE));
+    let Description { name, id, leaders, error, .. } = description;
+    let found = match error {
+        None | Some(Code::LeaderNotAvailable) => Ok(Some(Found { name: name.clone(), id, leaders })),
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
+        Some(code) => Err(super::words(code)),
+    };
+    Inspected { name, found, may_read, may_write }
 }
 
 fn count_of(topic: &Found) -> i32 {

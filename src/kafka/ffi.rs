@@ -9,7 +9,10 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
-use super::native::{Code, Description, End, Failure, Kind, Outgoing, PartitionOffset, Refused, Status};
+use super::native::{
+    Code, Description, End, Failure, Kind, Outgoing, PartitionOffset, Refused, Status, millis, opaque_of,
+    parts_of, text_of, token_of,
+};
 use rdkafka::bindings as rd;
 use rdkafka::bindings::rd_kafka_admin_op_t as Op;
 use rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
@@ -219,7 +222,7 @@ impl Client {
     /// It is a question about a topic, there or not: librdkafka aborts the process when the answer to the obvious one,
     /// `rd_kafka_DescribeCluster`, lists neither broker nor topic, as that of a broker which its controller has fenced does.
     pub(super) fn ping(&self, timeout: Duration) {
-        self.describe(&[PING_TOPIC.to_owned()], timeout, PING);
+        self.describe(&[PING_TOPIC.to_owned()], false, timeout, PING);
     }
 
     /// How many messages have had no report yet.
@@ -229,10 +232,15 @@ impl Client {
     }
 
     /// Asks for topics by name, at least one; the answer is a [`Seen::Described`] with `token`, not 0, on the queue.
-    pub(super) fn describe(&self, topics: &[CString], timeout: Duration, token: u64) {
+    /// With `rights` also for what these credentials may do with them.
+    pub(super) fn describe(&self, topics: &[CString], rights: bool, timeout: Duration, token: u64) {
         let mut names: Vec<*const c_char> = topics.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: all live for the calls, which copy the names.
         self.ask(Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout, token, |options| unsafe {
+            if rights {
+                let error = rd::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
+                rd::rd_kafka_error_destroy(error);
+            }
             let collection = rd::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
             rd::rd_kafka_DescribeTopics(self.rk.as_ptr(), collection, options, self.queue.as_ptr());
             rd::rd_kafka_TopicCollection_destroy(collection);
@@ -524,6 +532,9 @@ unsafe fn description_of(topic: *const rd::rd_kafka_TopicDescription_t) -> Descr
         let partitions = rd::rd_kafka_TopicDescription_partitions(topic, &raw mut count);
         let partitions = slice_of(partitions.cast_const(), count);
         let error = rd::rd_kafka_TopicDescription_error(topic);
+        let mut count = 0;
+        let rights = rd::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut count);
+        let rights = (!rights.is_null()).then(|| slice_of(rights, count).to_vec());
         Description {
             name: string_of(rd::rd_kafka_TopicDescription_name(topic)),
             id,
@@ -532,6 +543,7 @@ unsafe fn description_of(topic: *const rd::rd_kafka_TopicDescription_t) -> Descr
                 .map(|p| !rd::rd_kafka_TopicPartitionInfo_leader(*p).is_null())
                 .collect(),
             error: if error.is_null() { None } else { ok_or_code(rd::rd_kafka_error_code(error)).err() },
+            rights,
         }
     }
 }
@@ -573,10 +585,6 @@ unsafe fn bytes_of<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
     (!start.is_null()).then(|| unsafe { slice_of(start.cast(), len) })
 }
 
-fn parts_of(bytes: Option<&[u8]>) -> (*const c_void, usize) {
-    bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()))
-}
-
 /// A string of librdkafka's; empty for null.
 fn string_of(text: *const c_char) -> String {
     // SAFETY: librdkafka's strings end with NUL.
@@ -585,20 +593,4 @@ fn string_of(text: *const c_char) -> String {
     } else {
         unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
     }
-}
-
-fn text_of(buffer: &[c_char]) -> String {
-    buffer.iter().take_while(|c| **c != 0).map(|c| char::from(c.cast_unsigned())).collect()
-}
-
-fn opaque_of(token: u64) -> *mut c_void {
-    ptr::without_provenance_mut(usize::try_from(token).unwrap_or(usize::MAX))
-}
-
-fn token_of(opaque: *mut c_void) -> u64 {
-    opaque.addr() as u64
-}
-
-fn millis(timeout: Duration) -> c_int {
-    c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
 }

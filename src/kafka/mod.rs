@@ -17,7 +17,7 @@ mod reader;
 mod tests;
 mod writer;
 
-pub use catalog::{Catalog, Found, OffsetOf};
+pub use catalog::{Catalog, Found, Inspected, OffsetOf};
 pub use config::{BadProperty, Config};
 #[cfg(feature = "dev")]
 pub use dev::DevBroker;

@@ -1,8 +1,10 @@
-//! Sockets: listening, accepting, and not waiting for ever on a peer that does not read.
+//! Sockets: listening, accepting, and not waiting for ever on a peer that does not read; and the HTTP client.
 
+mod client;
 mod io;
 mod listener;
 
+pub use client::{Answer, BadUrl, Client, ClientError, Url};
 pub use io::Io;
 pub use listener::{accept, bind};
 

@@ -89,6 +89,42 @@ fn row(route: &Route) -> [String; 8] {
     ]
 }
 
+/// Which route owns what, where channels of several have the same form; empty if none do.
+pub fn overlaps(table: &RouteTable) -> String {
+    let mut out = String::new();
+    for (n, route) in table.routes().iter().enumerate() {
+        for other in table.routes().iter().skip(n + 1).filter(|other| route.may_own_of(other)) {
+            let matched = route.matches.iter().any(Option::is_some);
+            let unless = if matched {
+                format!("; where a match of {} fails, to {}", route.name(), other.name())
+            } else {
+                String::new()
+            };
+            let such = common(route, other).map_or_else(String::new, |channel| format!(" such as {channel}"));
+            let _ = writeln!(
+                out,
+                "  channels{such} that are both {} and {} belong to {}, the more specific{unless}",
+                route.channel(),
+                other.channel(),
+                route.name(),
+            );
+        }
+    }
+    if out.is_empty() { out } else { format!("\noverlaps:\n{out}") }
+}
+
+/// A channel that is one of both templates and belongs to `route`, if one is easily made.
+fn common(route: &Route, other: &Route) -> Option<String> {
+    let (ours, theirs) = (route.channel().split('/'), other.channel().split('/').map(Some));
+    let segment = |(our, their): (&str, Option<&str>)| {
+        let text = [Some(our), their].into_iter().flatten().find(|segment| !segment.contains('{'));
+        text.unwrap_or("x").to_owned()
+    };
+    let segments: Vec<_> = ours.zip(theirs.chain(std::iter::repeat(None))).map(segment).collect();
+    let channel = segments.join("/");
+    (route.read(&channel).is_some() && other.read(&channel).is_some()).then_some(channel)
+}
+
 /// Both directions of a channel or pattern: who owns it, what a subscription reads, what a publish writes.
 pub fn channel(table: &RouteTable, pattern: &Pattern) -> String {
     let mut out = format!("{pattern}\n");

@@ -11,6 +11,7 @@ mod open;
 mod partition;
 mod plan;
 mod project;
+mod schema;
 mod selector;
 mod table;
 mod target;
@@ -21,6 +22,7 @@ pub use definition::Route;
 pub use file::{Checked, Source, parse};
 pub use partition::{FixedKey, Partitioner};
 pub use plan::{Routed, TopicPlan, Unroutable};
+pub use schema::schema;
 pub use table::RouteTable;
 pub use target::{Target, TargetError, ValueError};
 

@@ -60,6 +60,12 @@ impl RouteTable {
         Target::new(route, &values)
     }
 
+    /// Every route with all that can be read for it, most specific first. One whose topics no record can have is left out.
+    pub fn sources(&self) -> Vec<Coverage> {
+        let of = |route: &Arc<Route>| Some(Coverage { route: Arc::clone(route), reads: reads_of(route)? });
+        self.routes.iter().filter_map(of).collect()
+    }
+
     /// What is read even when nobody listens.
     pub fn warm(&self) -> Vec<Coverage> {
         let warm = |route: &Arc<Route>| {

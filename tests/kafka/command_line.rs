@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Output;
 
 use crate::support::gateway::halley;
+use crate::support::kafka::Kafka;
+use crate::support::unique;
 
 const SETTINGS: &str = r#"listen: 127.0.0.1:8080
 lisen: 127.0.0.1:8081
@@ -95,4 +97,66 @@ fn a_missing_file_or_a_bad_flag_is_an_error_and_no_panic() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!text.contains("panicked") && !text.is_empty(), "{args:?}: {text}");
     }
+}
+
+#[test]
+fn the_cluster_is_compared_with_the_routes() {
+    let kafka = Kafka::shared();
+    let stem = unique("live");
+    for (name, partitions) in [("there", 3), ("like.a", 1), ("like.b", 2)] {
+        kafka.create_topic(&format!("{stem}.{name}"), partitions);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let routes = |more: &str| {
+        let text = format!(
+            "routes:\n  - {{ name: there, channel: \"/there/{{id}}\", topic: {stem}.there, key: \"{{id}}\" }}\n\
+             \x20 - {{ name: like, channel: \"/like/{{x}}\", topic: \"{stem}.like.{{x}}\" }}\n{more}"
+        );
+        std::fs::write(dir.path().join("routes.yaml"), text).unwrap();
+    };
+    let set = format!("kafka.bootstrap.servers={}", kafka.bootstrap());
+    let check = || {
+        let output = halley(dir.path(), &["check", "--live", "--set", "mappings=routes.yaml", "--set", &set]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let report: Vec<String> = text
+            .lines()
+            .skip_while(|line| !line.contains("CLUSTER"))
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        (output.status.code(), report)
+    };
+    routes("");
+    let (status, report) = check();
+    assert_eq!(
+        report,
+        [
+            "ROUTE TOPIC PARTITIONS CLUSTER".to_owned(),
+            format!("there {stem}.there 3 ok"),
+            format!("like {stem}.like.a 1 ok"),
+            format!("like {stem}.like.b 2 ok"),
+            String::new(),
+            "0 errors, 0 warnings".to_owned(),
+        ]
+    );
+    assert_eq!(status, Some(0));
+    routes(&format!(
+        "  - {{ name: absent, channel: /absent, topic: {stem}.absent, publish: }}\n\
+         \x20 - {{ name: none, channel: \"/none/{{x}}\", topic: \"{stem}.none.{{x}}\" }}\n"
+    ));
+    let (status, report) = check();
+    let said = |name: &str| report.iter().find(|line| line.starts_with(name)).unwrap().clone();
+    assert!(
+        said("absent").starts_with(&format!("absent {stem}.absent - error: there is no such topic")),
+        "{report:?}"
+    );
+    assert!(said("none").starts_with(&format!("none {stem}.none.{{x}} - warning: no topic")), "{report:?}");
+    assert_eq!(report.last().unwrap(), "1 error, 1 warning");
+    assert_eq!(status, Some(1));
+    let begun = std::time::Instant::now();
+    let nowhere =
+        ["check", "--live", "--set", "mappings=routes.yaml", "--set", "kafka.bootstrap.servers=127.0.0.1:1"];
+    let output = halley(dir.path(), &nowhere);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no answer from Kafka"), "{output:?}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
 }

@@ -9,4 +9,5 @@ mod command_line;
 mod publish;
 mod records;
 mod rig;
+mod tools;
 mod transactions;

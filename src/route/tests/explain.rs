@@ -137,3 +137,23 @@ fn a_record_is_explained_route_by_route() {
         assert!(told.contains(expected), "{topic} {key:?}: {told}");
     }
 }
+
+#[test]
+fn overlaps_say_who_owns_what() {
+    assert_eq!(
+        lines(&explain::overlaps(&table(ROUTES))),
+        [
+            "",
+            "overlaps:",
+            "  channels that are both /orders/{region}/{id} and /orders/{path**} belong to orders, the more specific; \
+             where a match of orders fails, to rest",
+        ]
+    );
+    let plain = "routes:\n  - { name: all, channel: \"/a/{x**}\", topic: a, key: \"{x**}\" }\n\
+                 \x20 - { name: one, channel: \"/a/b/{y}\", topic: b, key: \"{y}\" }\n";
+    assert_eq!(
+        explain::overlaps(&table(plain)).lines().last().unwrap(),
+        "  channels such as /a/b/x that are both /a/b/{y} and /a/{x**} belong to one, the more specific"
+    );
+    assert_eq!(explain::overlaps(&table("routes: []")), "");
+}
