@@ -62,6 +62,13 @@ pub struct Server {
     drain: watch::Receiver<bool>,
 }
 
+/// What becomes of a request that was read.
+enum Reply {
+    Now(Response<Body>),
+    /// What the hub answers, perhaps after a while.
+    Later(longpoll::Posted, Verdict),
+}
+
 // === impl Settings ===
 
 impl Settings {
@@ -113,10 +120,18 @@ impl Server {
         let server = self.clone();
         let service = service_fn(move |request| {
             let server = server.clone();
+            // A box of its own, since it takes much more room than the rest, in which a poll may be held for long.
+            let receive = Box::pin(server.clone().receive(request, peer.ip()));
             async move {
-                let metrics = server.metrics.clone();
-                let response = server.answer(request, peer.ip()).await;
-                count(&metrics, response.status());
+                let response = match receive.await {
+                    Reply::Now(response) => response,
+                    Reply::Later(posted, verdict) => {
+                        let mut response = posted.answer(&server).await;
+                        verdict.allow(response.headers_mut());
+                        response
+                    }
+                };
+                count(&server.metrics, response.status());
                 Ok::<_, Infallible>(response)
             }
         });
@@ -148,31 +163,34 @@ impl Server {
         }
     }
 
-    async fn answer(self: Rc<Self>, mut request: Request<Incoming>, address: IpAddr) -> Response<Body> {
+    async fn receive(self: Rc<Self>, mut request: Request<Incoming>, address: IpAddr) -> Reply {
         if !self.settings.is_bayeux(request.uri().path()) {
-            return (self.fallback)(request, address).await;
+            return Reply::Now((self.fallback)(request, address).await);
         }
         let verdict = self.settings.origins.check(request.headers(), false);
         if verdict == Verdict::Refused {
             self.metrics.refused_origin.inc();
             tracing::debug!(peer = %address, "origin refused");
-            return text(
+            return Reply::Now(text(
                 StatusCode::FORBIDDEN,
                 "this origin is not allowed; add it to the setting origins\n",
-            );
+            ));
         }
         let browser = cookie::browser(request.headers()).map(Box::from);
         let peer = Peer { address, browser };
         let transports = self.settings.transports;
         let mut response = match *request.method() {
             Method::POST if transports.long_polling => {
-                longpoll::answer(self, request.into_body(), peer).await
+                match longpoll::receive(&self, request.into_body(), peer).await {
+                    Ok(posted) => return Reply::Later(posted, verdict),
+                    Err(response) => response,
+                }
             }
             Method::OPTIONS => {
                 let mut response = Response::new(Body::from(Bytes::new()));
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 verdict.allow_preflight(request.headers(), response.headers_mut());
-                return response;
+                return Reply::Now(response);
             }
             _ if transports.websocket && handshake::is_upgrade(request.headers()) => {
                 websocket::upgrade(self, &mut request, peer)
@@ -191,7 +209,7 @@ impl Server {
             }
         };
         verdict.allow(response.headers_mut());
-        response
+        Reply::Now(response)
     }
 }
 

@@ -1,11 +1,10 @@
 //! Long-polling: one POST, one response, perhaps after a while.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
+use tokio::sync::oneshot;
 
 use super::body::{self, Content};
 use super::http::Server;
@@ -16,28 +15,39 @@ use crate::bayeux::{self, Message, ParseError};
 /// Exactly so: one client refuses any other spelling.
 const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=UTF-8");
 
-/// Answers a POST. Dropped while it waits, it tells the hub that the client went away.
-pub(super) async fn answer(server: Rc<Server>, body: Incoming, peer: Peer) -> Response<Body> {
+/// A POST that the hub has. Dropped while it waits, it tells the hub that the client went away.
+pub(super) struct Posted {
+    receipt: Receipt,
+    answer: oneshot::Receiver<crate::hub::Response>,
+}
+
+/// Reads a POST and passes it on; or answers at once what can't be.
+pub(super) async fn receive(server: &Server, body: Incoming, peer: Peer) -> Result<Posted, Response<Body>> {
     let messages = match body::read(body, server.settings.body).await.and_then(Content::of) {
         Ok(content) => parse(&content, &server.settings.messages),
-        Err(error) => return refuse(&server, &peer, error.status(), &error),
+        Err(error) => return Err(refuse(server, &peer, error.status(), &error)),
     };
-    let messages = match messages {
-        Ok(messages) => messages,
-        Err(error) => return refuse(&server, &peer, StatusCode::BAD_REQUEST, &error),
-    };
-    let (post, response) = server.hub.post(peer, messages);
-    let receipt = Receipt::new(server.hub.clone(), post);
-    let Ok(answer) = response.await else {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is going down\n");
-    };
-    let mut response = Response::new(Body::array(answer.objects, receipt));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, JSON);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    set_browser(headers, &server, answer.browser.as_deref());
-    response
+    let messages = messages.map_err(|error| refuse(server, &peer, StatusCode::BAD_REQUEST, &error))?;
+    let (post, answer) = server.hub.post(peer, messages);
+    Ok(Posted { receipt: Receipt::new(server.hub.clone(), post), answer })
+}
+
+// === impl Posted ===
+
+impl Posted {
+    /// The response, when the hub has it.
+    pub(super) async fn answer(self, server: &Server) -> Response<Body> {
+        let Ok(answer) = self.answer.await else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is going down\n");
+        };
+        let mut response = Response::new(Body::array(answer.objects, self.receipt));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, JSON);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        set_browser(headers, server, answer.browser.as_deref());
+        response
+    }
 }
 
 /// The messages of a body; those of a form's fields make one batch.
