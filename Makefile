@@ -42,7 +42,7 @@ soak:
 
 bench:
 	@scripts/need build kafka
-	$(STEP) "Build" cargo build --release --package halley --bin halley --package halley-bench
+	$(STEP) "Build" cargo build --release --package halley --package halley-bench --bin halley --bin halley-bench
 	@exec "$$CARGO_TARGET_DIR/release/halley-bench" run $(if $(filter quick,$(BENCH)),--quick)
 
 clean:
