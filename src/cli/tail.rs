@@ -82,8 +82,7 @@ async fn tail(args: &Args) -> anyhow::Result<()> {
 fn print(pretty: bool, channel: &str, data: &RawValue) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if pretty {
-        let value: serde_json::Value = serde_json::from_str(data.get())?;
-        writeln!(out, "{channel}\n{value:#}")?;
+        writeln!(out, "{channel}\n{}", indented(data.get()))?;
     } else {
         let channel = serde_json::to_string(channel)?;
         // Line breaks between the tokens of JSON mean nothing; within strings there are none.
@@ -91,4 +90,71 @@ fn print(pretty: bool, channel: &str, data: &RawValue) -> std::io::Result<()> {
         writeln!(out, "{{\"channel\":{channel},\"data\":{data}}}")?;
     }
     out.flush()
+}
+
+/// JSON over several lines. Only the space between its tokens changes: numbers and strings stay as they were written.
+fn indented(json: &str) -> String {
+    let (mut out, mut depth, mut quoted, mut escaped, mut opened) = (String::new(), 0, false, false, false);
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    for c in json.chars() {
+        if quoted {
+            out.push(c);
+            quoted = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
+        }
+        if c.is_ascii_whitespace() {
+            continue;
+        }
+        let closes = matches!(c, '}' | ']');
+        if opened && !closes {
+            line(&mut out, depth);
+        }
+        match c {
+            '{' | '[' => depth += 1,
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                if !opened {
+                    line(&mut out, depth);
+                }
+            }
+            '"' => quoted = true,
+            _ => {}
+        }
+        opened = matches!(c, '{' | '[');
+        out.push(c);
+        match c {
+            ',' => line(&mut out, depth),
+            ':' => out.push(' '),
+            _ => {}
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_space_changes() {
+        let told = indented(r#"{"a":1.50,"b":[ ],"c":{},"d":[12345678901234567890, "x\\",{"{\"y\"":null}]}"#);
+        let expected = r#"{
+  "a": 1.50,
+  "b": [],
+  "c": {},
+  "d": [
+    12345678901234567890,
+    "x\\",
+    {
+      "{\"y\"": null
+    }
+  ]
+}"#;
+        assert_eq!(told, expected);
+        assert_eq!(indented("-1e3"), "-1e3");
+    }
 }
