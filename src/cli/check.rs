@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
 use super::source::Source;
 use super::{live, server};
-use crate::config::Problem;
-use crate::gateway;
+use crate::config::{Log, Problem};
 use crate::route::explain;
+use crate::{gateway, telemetry};
 
 /// Check settings and mappings, and print the table of routes
 ///
@@ -50,6 +52,9 @@ fn check(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn check_live(args: &Args) -> anyhow::Result<ExitCode> {
     let loaded = gateway::load(args.source.options(), None)?;
+    // Why Kafka cannot be reached (a password, a certificate) is what librdkafka logs.
+    let level = Targets::new().with_default(LevelFilter::WARN);
+    telemetry::logs::init(&Log { level, ..loaded.settings.log })?;
     warn(&loaded.warnings);
     super::say(&explain::table(&loaded.routes));
     super::say(&explain::overlaps(&loaded.routes));

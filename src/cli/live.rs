@@ -99,8 +99,7 @@ impl Report {
                     (false, _) => "publishes fail",
                     (true, true) => "subscribers wait until it is created, publishes fail",
                 };
-                let hidden = "there is no such topic, or these credentials may not see it (ACL: Describe)";
-                ("-".to_owned(), self.error(&format!("{hidden}; {said}")))
+                ("-".to_owned(), self.error(&format!("there is no such topic; {said}")))
             }
             Some((Err(why), _)) => ("-".to_owned(), self.error(why)),
             Some((Ok(Some(found)), topic)) => {

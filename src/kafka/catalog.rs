@@ -494,6 +494,10 @@ fn inspected(description: Description) -> Inspected {
     let found = match error {
         None | Some(Code::LeaderNotAvailable) => Ok(Some(Found { name: name.clone(), id, leaders })),
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
+        // The same answer for a topic that is not there: Kafka does not say more to those who may not see it.
+        Some(Code::TopicAuthorizationFailed) => {
+            Err("these credentials may not see whether it exists (ACL: Describe)".to_owned())
+        }
         Some(code) => Err(super::words(code)),
     };
     Inspected { name, found, may_read, may_write }
