@@ -205,6 +205,7 @@ impl Driver {
 
     /// Does what the hub and the publishes ask for, until they ask for nothing more.
     fn act(&self) {
+        self.flush();
         self.hub.borrow_mut().handle(Input::Flush, Instant::now());
         loop {
             // A statement of its own: the borrow must end before the output is acted on.

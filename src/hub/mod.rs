@@ -113,7 +113,8 @@ pub enum Input {
     Published(PublishTicket, Result<(), Error>),
     /// The time that [`Shard::poll_timeout`] named has come.
     Timeout,
-    /// The inbox is empty, or 2 ms are over: wake the polls whose sessions have events now.
+    /// The inbox is empty, or 2 ms are over, and the sockets were written to: wake the polls whose sessions have events now, and end
+    /// the sessions whose queue is full all the same.
     Flush,
     /// The gateway goes down: refuse handshakes, subscribes and publishes, finish what is under way, and let clients go, spread over
     /// this time.

@@ -47,7 +47,7 @@ pub struct Shard {
     pub(super) outputs: VecDeque<Output>,
     pub(super) dirty: VecDeque<SocketKey>,
     pub(super) touched: Vec<Key<Session>>,
-    /// Sessions whose queue is full, to be looked at when the fan-out is done.
+    /// Sessions whose queue is full, to be looked at with the next flush.
     pub(super) overfull: Vec<Key<Session>>,
     /// The latest clientIds that ended so.
     pub(super) evicted: VecDeque<Box<str>>,
@@ -87,6 +87,7 @@ impl Shard {
 
     /// Takes what happened at `now`.
     pub fn handle(&mut self, input: Input, now: Instant) {
+        let flush = matches!(input, Input::Flush);
         match input {
             Input::Request { via, browser, peer, messages } => {
                 self.request(via, browser, peer, messages);
@@ -102,7 +103,8 @@ impl Shard {
             Input::Drain(spread) => self.drain(spread, now),
         }
         self.run(now);
-        while let Some(session) = self.overfull.pop() {
+        // Only then: a client is slow if its socket takes no more, not if nobody wrote to it yet.
+        while let Some(session) = self.overfull.pop_if(|_| flush) {
             self.relieve(session, now);
             self.run(now);
         }

@@ -160,6 +160,7 @@ impl Rig {
     }
 
     fn act(&mut self) {
+        self.flush();
         self.shard.handle(Input::Flush, self.now);
         while let Some(output) = self.shard.poll_output() {
             match output {
@@ -192,6 +193,10 @@ impl Rig {
                 }
             }
         }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
         while let Some(socket) = self.shard.poll_flush() {
             self.write(socket);
         }

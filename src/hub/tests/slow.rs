@@ -46,6 +46,18 @@ fn a_socket_that_does_not_read_is_closed() {
 }
 
 #[test]
+fn a_socket_that_reads_is_not_slow_though_one_batch_is_larger_than_its_queue() {
+    let mut rig = Rig::new();
+    let (id, socket) = rig.streamer();
+    rig.subscribed(&id, "/a");
+    let offsets: Vec<_> = (0..1_000).map(|offset| ("/a", 0, offset)).collect();
+    rig.records(&offsets);
+    assert_eq!(numbers(&rig.received(socket)).len(), 1_000);
+    assert_eq!(rig.shard.stats().slow_consumers, 0);
+    rig.end();
+}
+
+#[test]
 fn a_client_that_waits_is_not_slow() {
     let mut rig = Rig::new();
     let id = rig.poller();
