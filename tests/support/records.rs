@@ -113,7 +113,15 @@ pub fn read_all(kafka: &Kafka, topic: &str) -> Vec<Seen> {
     let mut positions = TopicPartitionList::new();
     let mut left = 0;
     for partition in metadata.topics()[0].partitions() {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), limit).expect("Kafka answers");
+        // A broker that just started may not lead its partitions yet.
+        let until = Instant::now() + limit;
+        let (low, high) = loop {
+            match consumer.fetch_watermarks(topic, partition.id(), limit) {
+                Ok(offsets) => break offsets,
+                Err(error) => assert!(Instant::now() < until, "Kafka answers: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
         positions.add_partition_offset(topic, partition.id(), Offset::Offset(low)).expect("an offset");
         left += high - low;
     }
