@@ -144,15 +144,13 @@ impl Shard {
 
     /// Wakes the held polls of sessions that have events.
     pub(super) fn wake_touched(&mut self, now: Instant) {
-        let mut touched = std::mem::take(&mut self.touched);
-        for key in touched.drain(..) {
+        // One by one: an answer that is lost at once puts its session on the list again.
+        while let Some(key) = self.touched.pop() {
             if let Some(session) = self.sessions.get_mut(key) {
                 session.touched = false;
                 self.wake_poll(key, now);
             }
         }
-        // Keeps its allocation for the next turn.
-        self.touched = touched;
     }
 
     /// Answers a held poll if there are events for it.
