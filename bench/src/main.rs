@@ -206,7 +206,7 @@ fn load(args: &LoadArgs) -> Result<()> {
     };
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &args.bootstrap);
-    let writer = Writer::new(&config, &args.topic)?;
+    let writer = Writer::new(&config, &args.topic, args.rate)?;
     let outcome =
         measure::run(&load, server, args.target.pid, plan, |schedule, _| Ok(Some(writer.write(schedule))))?;
     report::head();

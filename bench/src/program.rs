@@ -110,7 +110,7 @@ fn one(stage: &mut Stage, kind: Kind, load: &Load) -> Result<Outcome> {
     let topic = stage.topic(if load.keys == 1 { 1 } else { 4 });
     let server = stage.start(kind, &topic, &load.schedule(0))?;
     let plan = server.plan(Transport::Websocket);
-    let writer = Writer::new(&stage.kafka.config(), &topic.name)?;
+    let writer = Writer::new(&stage.kafka.config(), &topic.name, load.rate)?;
     let outcome = measure::run(load, server.addr, Some(server.pid()), plan, |schedule, swarm| {
         if kind == Kind::Floor {
             swarm.say(&format!(r#"[{{"channel":"/start","data":{}}}]"#, schedule.start))?;

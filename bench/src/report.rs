@@ -73,9 +73,11 @@ pub fn idle(name: &str, idle: &Idle) {
 /// CPU of the gateway for a delivery, over that of a floor in the same round: median, least and greatest.
 pub fn ratios(run: &str, floor: &str, ratios: &mut [f64]) {
     ratios.sort_by(f64::total_cmp);
-    if let (Some(least), Some(median), Some(greatest)) =
-        (ratios.first(), ratios.get(ratios.len() / 2), ratios.last())
+    let middle = |place: usize| ratios.get(place);
+    if let (Some(least), Some(below), Some(above), Some(greatest)) =
+        (ratios.first(), middle((ratios.len().max(1) - 1) / 2), middle(ratios.len() / 2), ratios.last())
     {
+        let median = f64::midpoint(*below, *above);
         println!(
             "{run:<22} gateway / {floor:<12} {median:.2}  ({least:.2} … {greatest:.2}, {} pairs)",
             ratios.len()

@@ -52,6 +52,9 @@ impl Schedule {
     }
 }
 
+/// Records a second up to which each is sent at once.
+const SLOW: u64 = 1000;
+
 /// A producer for one topic.
 pub struct Writer {
     producer: ThreadedProducer<DefaultProducerContext>,
@@ -61,10 +64,13 @@ pub struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    /// Looks the topic up at once: the first request for metadata is no part of any record's latency.
-    pub fn new(config: &ClientConfig, topic: &str) -> Result<Self> {
+    /// For about `rate` records a second. Looks the topic up at once: the first request for metadata is no part of any record's
+    /// latency.
+    pub fn new(config: &ClientConfig, topic: &str, rate: u64) -> Result<Self> {
+        // Not 0 throughout: then librdkafka leaves thousands of records a second lying for up to a second.
+        let linger = if rate > SLOW { "5" } else { "0" };
         let producer: ThreadedProducer<DefaultProducerContext> =
-            config.clone().set("linger.ms", "0").set("acks", "1").create()?;
+            config.clone().set("linger.ms", linger).set("acks", "1").create()?;
         producer.client().fetch_metadata(Some(topic), Duration::from_secs(10))?;
         Ok(Self { producer, topic: topic.to_owned() })
     }
