@@ -29,7 +29,7 @@ pub(super) fn not_asked(channel: &Channel) -> Error {
 }
 
 /// The producer did not take the record.
-pub fn refused_send(channel: &Channel, error: &SendError) -> Error {
+pub(super) fn refused_send(channel: &Channel, error: &SendError) -> Error {
     match error {
         SendError::Busy => Error::busy(channel.as_str()),
         SendError::TooLarge => Error::about(413, channel.as_str(), "too_large"),
@@ -39,7 +39,7 @@ pub fn refused_send(channel: &Channel, error: &SendError) -> Error {
 }
 
 /// The result of a delivery report.
-pub fn unwritten(channel: &Channel, outcome: &Outcome) -> Result<(), Error> {
+pub(super) fn unwritten(channel: &Channel, outcome: &Outcome) -> Result<(), Error> {
     match outcome {
         Outcome::Written { .. } => Ok(()),
         Outcome::TooLarge => Err(Error::about(413, channel.as_str(), "too_large")),

@@ -8,5 +8,4 @@ mod pipeline;
 #[cfg(test)]
 mod tests;
 
-pub use failure::{refused_send, unwritten};
 pub use pipeline::{Bounds, Effect, Outgoing, Pipeline, Token, shard_of};

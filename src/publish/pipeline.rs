@@ -124,11 +124,6 @@ impl Bounds {
     fn give_back(&self) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
     }
-
-    /// How many wait for Kafka now.
-    pub fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
-    }
 }
 
 // === impl Lane ===
