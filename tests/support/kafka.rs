@@ -29,7 +29,10 @@ pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % u32::from(COUNT)).expect("below COUNT");
+    // Processes that are started together have neighbouring ids; their ports must lie apart, since one is free until it is bound.
+    const APART: u32 = 97;
+    let start = std::process::id().wrapping_mul(APART) % u32::from(COUNT);
+    let start = u16::try_from(start).expect("below COUNT");
     for _ in 0..COUNT {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = FIRST + (start + n) % COUNT;
