@@ -1,15 +1,19 @@
 //! A TCP stream for hyper, that gives up on a peer which does not read.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+/// Bytes that are read at most while the peer has nothing to say.
+const EARLY: usize = 1024;
 
 /// A stream whose writes fail when the peer takes nothing for too long. hyper itself would wait for ever.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub struct Io {
     patience: Duration,
     /// Set while a write waits.
     stall: Option<Pin<Box<Sleep>>>,
+    /// What is read before anything of the stream.
+    ahead: Bytes,
 }
 
 // === impl Io ===
@@ -25,12 +31,46 @@ pub struct Io {
 impl Io {
     /// Wraps a stream whose peer may take up to `patience` to accept some of what is written.
     pub fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream: TokioIo::new(stream), patience, stall: None }
+        Self { stream: TokioIo::new(stream), patience, stall: None, ahead: Bytes::new() }
     }
 
-    /// The stream again.
-    pub fn into_inner(self) -> TcpStream {
-        self.stream.into_inner()
+    /// The stream again, and what is to be read before it.
+    pub fn into_parts(self) -> (TcpStream, Bytes) {
+        (self.stream.into_inner(), self.ahead)
+    }
+
+    /// Puts bytes before what is read next.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.ahead = [bytes, &self.ahead].concat().into();
+        }
+    }
+
+    /// Whether the latest write still waits for the peer.
+    pub fn is_stalled(&self) -> bool {
+        self.stall.is_some()
+    }
+
+    /// Waits until the peer has closed the connection, or broken it. The first of what it sends instead is kept for
+    /// [`Read::poll_read`], and then it is no longer listened to.
+    pub async fn closed(&mut self) {
+        poll_fn(|cx| {
+            while self.ahead.is_empty() {
+                let stream = self.stream.inner();
+                if ready!(stream.poll_read_ready(cx)).is_err() {
+                    return Poll::Ready(());
+                }
+                let mut early = [0; EARLY];
+                match stream.try_read(&mut early) {
+                    Ok(0) => return Poll::Ready(()),
+                    Ok(count) => self.ahead = Bytes::copy_from_slice(early.get(..count).unwrap_or_default()),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => return Poll::Ready(()),
+                }
+            }
+            Poll::Pending
+        })
+        .await;
     }
 
     fn bounded<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -49,8 +89,13 @@ impl Read for Io {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
@@ -103,7 +148,40 @@ mod tests {
                 }
             };
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(io.is_stalled());
             drop(peer);
         });
+    }
+
+    #[test]
+    fn what_comes_while_nobody_reads_is_read_later() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut io = Io::new(listener.accept().await.unwrap().0, Duration::from_mins(1));
+            assert!(!is_closed(&mut io, Duration::ZERO).await);
+            peer.writable().await.unwrap();
+            assert_eq!(peer.try_write(b"early").unwrap(), 5);
+            while io.ahead.is_empty() {
+                assert!(!is_closed(&mut io, Duration::from_millis(1)).await);
+            }
+            io.unread(b"before ");
+            let mut text = String::new();
+            while text.len() < "before early".len() {
+                // A buffer that is smaller than what there is.
+                let mut bytes = [0; 4];
+                let mut buffer = hyper::rt::ReadBuf::new(&mut bytes);
+                poll_fn(|cx| Pin::new(&mut io).poll_read(cx, buffer.unfilled())).await.unwrap();
+                text += std::str::from_utf8(buffer.filled()).unwrap();
+            }
+            assert_eq!(text, "before early");
+            drop(peer);
+            io.closed().await;
+        });
+    }
+
+    async fn is_closed(io: &mut Io, patience: Duration) -> bool {
+        tokio::time::timeout(patience, io.closed()).await.is_ok()
     }
 }

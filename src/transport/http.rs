@@ -1,9 +1,8 @@
-//! One HTTP/1.1 connection: what goes to which transport.
+//! HTTP requests: what goes to which transport.
 
-use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::pin::{Pin, pin};
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioTimer;
 use tokio::sync::watch;
 
 use super::body;
@@ -25,7 +21,6 @@ use super::origin::{Origins, Verdict};
 use super::response::{Body, text};
 use super::websocket::{self, handshake};
 use crate::bayeux;
-use crate::net::{Io, WRITE_STALL};
 use crate::telemetry::ShardMetrics;
 
 /// Answers what is not Bayeux.
@@ -59,11 +54,11 @@ pub struct Server {
     pub(super) metrics: Arc<ShardMetrics>,
     fallback: Fallback,
     /// Turns true when the gateway goes down: connections end after the request that is being answered.
-    drain: watch::Receiver<bool>,
+    pub(super) drain: watch::Receiver<bool>,
 }
 
 /// What becomes of a request that was read.
-enum Reply {
+pub(super) enum Reply {
     Now(Response<Body>),
     /// What the hub answers, perhaps after a while.
     Later(longpoll::Posted, Verdict),
@@ -110,60 +105,8 @@ impl Server {
         Rc::new(Self { hub, settings, metrics, fallback, drain })
     }
 
-    /// Serves a connection, accepted on whatever thread, to its end. A WebSocket goes on in a task of its own.
-    pub async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let stream = match tokio::net::TcpStream::from_std(stream) {
-            Ok(stream) => stream,
-            Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
-        };
-        let mut drain = self.drain.clone();
-        let server = self.clone();
-        let service = service_fn(move |request| {
-            let server = server.clone();
-            // A box of its own, since it takes much more room than the rest, in which a poll may be held for long.
-            let receive = Box::pin(server.clone().receive(request, peer.ip()));
-            async move {
-                let response = match receive.await {
-                    Reply::Now(response) => response,
-                    Reply::Later(posted, verdict) => {
-                        let mut response = posted.answer(&server).await;
-                        verdict.allow(response.headers_mut());
-                        response
-                    }
-                };
-                count(&server.metrics, response.status());
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.settings.header_timeout)
-            .max_header_size(self.settings.header_bytes)
-            // hyper takes no less.
-            .max_buf_size(self.settings.header_bytes.max(8192));
-        let metrics = self.metrics.clone();
-        drop(self);
-        let mut connection =
-            pin!(builder.serve_connection(Io::new(stream, WRITE_STALL), service).with_upgrades());
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            _ = drain.wait_for(|draining| *draining) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = result {
-            if error.is_parse_too_large() {
-                metrics.refused_too_large.inc();
-            } else if error.is_parse() {
-                metrics.refused_malformed.inc();
-            }
-            tracing::debug!(peer = %peer.ip(), %error, "connection ended");
-        }
-    }
-
-    async fn receive(self: Rc<Self>, mut request: Request<Incoming>, address: IpAddr) -> Reply {
+    /// Answers a request, or passes it on to the hub.
+    pub(super) async fn receive(self: Rc<Self>, mut request: Request<Incoming>, address: IpAddr) -> Reply {
         if !self.settings.is_bayeux(request.uri().path()) {
             return Reply::Now((self.fallback)(request, address).await);
         }
@@ -211,17 +154,6 @@ impl Server {
         verdict.allow(response.headers_mut());
         Reply::Now(response)
     }
-}
-
-fn count(metrics: &ShardMetrics, status: StatusCode) {
-    let cell = match status.as_u16() {
-        100..200 => &metrics.http_1xx,
-        200..300 => &metrics.http_2xx,
-        300..400 => &metrics.http_3xx,
-        400..500 => &metrics.http_4xx,
-        _ => &metrics.http_5xx,
-    };
-    cell.inc();
 }
 
 /// Serves files outside the Bayeux paths: `find` gives the `Content-Type` and bytes for a path. Where it gives nothing, a

@@ -1,6 +1,7 @@
 //! How clients reach the hub: long-polling and WebSocket over HTTP/1.1; CORS and the browser cookie.
 
 mod body;
+mod connection;
 mod cookie;
 mod http;
 mod hub;

@@ -41,7 +41,8 @@ pub(in crate::transport) fn upgrade(
         let Ok(upgraded) = upgraded.await else { return };
         if let Ok(parts) = upgraded.downcast::<Io>() {
             server.metrics.websocket_upgrades.inc();
-            socket::start(server, parts.io.into_inner(), peer, &parts.read_buf);
+            let (stream, rest) = parts.io.into_parts();
+            socket::start(server, stream, peer, &[parts.read_buf, rest].concat());
         }
     });
     let mut response = Response::new(Body::from(Bytes::new()));

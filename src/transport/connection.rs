@@ -1,0 +1,188 @@
+//! One HTTP/1.1 connection: hyper's while there is something to read or to write, and next to nothing while an answer is awaited.
+//!
+//! hyper keeps a buffer to read and one to write, and both are large beside a session. Most connections of long-polling clients wait
+//! nearly all of their time, so hyper is put away then. When the answer is there, it starts anew with a request that stands for
+//! the one that was read.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::future::{pending, poll_fn};
+use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Version};
+use hyper_util::rt::TokioTimer;
+
+use super::http::{Reply, Server};
+use super::longpoll::Posted;
+use super::origin::Verdict;
+use super::response::Body;
+use crate::net::{Io, WRITE_STALL};
+use crate::telemetry::ShardMetrics;
+
+/// A request whose answer is awaited.
+struct Held {
+    posted: Posted,
+    verdict: Verdict,
+    /// What hyper must read to answer as the request wants to be answered.
+    stand_in: Box<str>,
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Serves a connection, accepted on whatever thread, to its end. A WebSocket goes on in a task of its own.
+    pub async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let stream = match tokio::net::TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
+        };
+        let mut io = Io::new(stream, WRITE_STALL);
+        let mut answer = None;
+        loop {
+            // In a box, which is gone while the answer is awaited.
+            let active = Box::pin(self.clone().active(io, peer, answer));
+            let Some((rest, held)) = active.await else { return };
+            io = rest;
+            let Held { posted, verdict, stand_in } = held;
+            let mut response = tokio::select! {
+                response = posted.answer(&self) => response,
+                () = io.closed() => return,
+            };
+            verdict.allow(response.headers_mut());
+            io.unread(stand_in.as_bytes());
+            answer = Some(response);
+        }
+    }
+
+    /// Lets hyper serve a connection until it ends, or until the answer to a request has to be awaited. `answer` is for the first
+    /// request.
+    async fn active(
+        self: Rc<Self>,
+        io: Io,
+        peer: SocketAddr,
+        answer: Option<Response<Body>>,
+    ) -> Option<(Io, Held)> {
+        let mut drain = self.drain.clone();
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive(!*drain.borrow())
+            .header_read_timeout(self.settings.header_timeout)
+            .max_header_size(self.settings.header_bytes)
+            // hyper takes no less.
+            .max_buf_size(self.settings.header_bytes.max(8192));
+        let answer = Cell::new(answer);
+        let held = Rc::new(Cell::new(None));
+        let hold = held.clone();
+        let server = self.clone();
+        let service = service_fn(move |request| {
+            let (server, hold) = (server.clone(), hold.clone());
+            let answer = answer.take();
+            async move {
+                let response = match answer {
+                    Some(answer) => answer,
+                    None => server.clone().respond(request, peer, &hold).await,
+                };
+                count(&server.metrics, response.status());
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let mut connection = builder.serve_connection(io, service).with_upgrades();
+        let result = tokio::select! {
+            // So that a connection that has an answer to write does not look like one on which nothing came.
+            biased;
+            result = until_held(&mut connection, &held) => result,
+            _ = drain.wait_for(|draining| *draining) => {
+                Pin::new(&mut connection).graceful_shutdown();
+                until_held(&mut connection, &held).await
+            }
+        };
+        match result {
+            Ok(held) => {
+                let parts = connection.into_parts()?;
+                let mut io = parts.io;
+                // What waits to be written is lost with hyper: a peer that sends on without reading.
+                if io.is_stalled() {
+                    return None;
+                }
+                io.unread(&parts.read_buf);
+                return Some((io, held));
+            }
+            Err(Ok(())) => {}
+            Err(Err(error)) => {
+                if error.is_parse_too_large() {
+                    self.metrics.refused_too_large.inc();
+                } else if error.is_parse() {
+                    self.metrics.refused_malformed.inc();
+                }
+                tracing::debug!(peer = %peer.ip(), %error, "connection ended");
+            }
+        }
+        None
+    }
+
+    /// The response to a request. If it has to be awaited, this leaves the request in `hold` and never ends.
+    async fn respond(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        hold: &Cell<Option<Held>>,
+    ) -> Response<Body> {
+        let stand_in = stand_in(request.version(), request.headers());
+        let (posted, verdict) = match self.clone().receive(request, peer.ip()).await {
+            Reply::Now(response) => return response,
+            Reply::Later(posted, verdict) => (posted, verdict),
+        };
+        match posted.at_once(&self) {
+            Ok(mut response) => {
+                verdict.allow(response.headers_mut());
+                response
+            }
+            Err(posted) => {
+                hold.set(Some(Held { posted, verdict, stand_in }));
+                pending().await
+            }
+        }
+    }
+}
+
+/// Waits for the end of a connection, or for a request whose answer is to be awaited.
+async fn until_held(
+    mut connection: impl Future<Output = hyper::Result<()>> + Unpin,
+    held: &Cell<Option<Held>>,
+) -> Result<Held, hyper::Result<()>> {
+    poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Err(result)),
+        Poll::Pending => held.take().map_or(Poll::Pending, |held| Poll::Ready(Ok(held))),
+    })
+    .await
+}
+
+/// A request that is to be answered like another one: what decides is its version and `Connection`.
+fn stand_in(version: Version, headers: &HeaderMap) -> Box<str> {
+    let mut request = format!("POST / {version:?}\r\n");
+    for value in headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok()) {
+        let _ = write!(request, "connection: {value}\r\n");
+    }
+    request += "\r\n";
+    request.into()
+}
+
+fn count(metrics: &ShardMetrics, status: StatusCode) {
+    let cell = match status.as_u16() {
+        100..200 => &metrics.http_1xx,
+        200..300 => &metrics.http_2xx,
+        300..400 => &metrics.http_3xx,
+        400..500 => &metrics.http_4xx,
+        _ => &metrics.http_5xx,
+    };
+    cell.inc();
+}
