@@ -57,6 +57,7 @@ impl Gateway {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
+        net::raise_open_files();
         let settings = &settings;
         let transport = transport::Settings::new(settings)?;
         let listeners = settings

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// Connections that wait to be accepted; the kernel may allow less (`net.core.somaxconn`).
@@ -17,6 +18,16 @@ const UNSENT: u32 = 128 * 1024;
 /// Pauses between attempts while the process or the system is out of sockets.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Raises the number of files that the process may have open to what the system allows it: each client is one, and the usual limit,
+/// 1024, is there for programs that cannot deal with more. Where that fails the limit stays.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::warn!(%error, limit = limit.current, "cannot raise the limit of open files");
+    }
+}
 
 /// Listens on `address`. A restart need not wait for old connections to be forgotten (`SO_REUSEADDR`). Connections inherit
 /// keep-alive probes and a bound on what the kernel buffers for them.
