@@ -118,8 +118,12 @@ impl Server {
             }
             Err(Ok(())) => {}
             Err(Err(error)) => {
+                let half = || connection.into_parts().is_some_and(|parts| !parts.read_buf.is_empty());
                 if error.is_parse_too_large() {
                     self.metrics.refused_too_large.inc();
+                } else if error.is_timeout() {
+                    // Between two requests a connection may end.
+                    self.metrics.refused_timeout.add(u64::from(half()));
                 } else if error.is_parse() {
                     self.metrics.refused_malformed.inc();
                 }

@@ -150,6 +150,8 @@ fn half_sent_requests_end() {
         let mut silent = Wire::open(server.address).await;
         assert!(silent.ended().await);
         assert!(head.ended().await);
+        // Half a body and half a head; not the silent one.
+        assert_eq!(server.metrics.refused_timeout.get(), 2);
         let mut large = Wire::open(server.address).await;
         large.say(format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(40_000))).await;
         assert_eq!(large.reply().await.status, 431);

@@ -205,3 +205,34 @@ fn bad_upgrades_are_refused() {
         assert_eq!(server.driver.stats().sockets, 0);
     });
 }
+
+#[test]
+fn half_a_message_ends_its_socket() {
+    run(async {
+        let mut settings = settings();
+        settings.limits.body_timeout = Duration::from_millis(100);
+        let server = start(&settings);
+        let text = frame(0x81, HANDSHAKE.as_bytes());
+        let mut fragment = text.clone();
+        fragment[0] = 1;
+        for half in [&text[..1], &text[..20], &fragment[..]] {
+            let mut wire = Wire::websocket(server.address).await;
+            // A whole one, and half of another.
+            wire.say([&text[..], half].concat()).await;
+            client_id(&wire.next_text().await);
+            assert_eq!(wire.next_close().await, 1008);
+            assert!(wire.ended().await);
+        }
+        assert_eq!(server.metrics.refused_timeout.get(), 3);
+        // One that comes piece by piece, but in time; and then nothing for long.
+        let mut wire = Wire::websocket(server.address).await;
+        for piece in text.chunks(40) {
+            wire.say(piece).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let client = client_id(&wire.next_text().await);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        wire.text(&connect(&client)).await;
+        assert!(wire.next_text().await.contains(r#""successful":true"#));
+    });
+}

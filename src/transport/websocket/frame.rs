@@ -141,6 +141,11 @@ impl Decoder {
         }
     }
 
+    /// Whether a message or a frame has begun and not ended.
+    pub fn is_within(&self) -> bool {
+        self.header_len > 0 || self.frame.is_some() || self.text.is_some()
+    }
+
     /// Bytes held for a message that goes on.
     pub fn held(&self) -> usize {
         self.message.capacity() + self.control.capacity()

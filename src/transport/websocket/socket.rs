@@ -57,6 +57,8 @@ struct Connection {
     timer: Option<Pin<Box<Sleep>>>,
     /// [`Link::written`] when the timer was set.
     mark: u64,
+    /// When the message that has begun must be there.
+    due: Option<Pin<Box<Sleep>>>,
 }
 
 /// The hub's knowledge of a socket; ends with this.
@@ -118,7 +120,7 @@ impl Connection {
         let link = Rc::new(Link::new(stream));
         let key = server.hub.open(link.clone());
         let open = Open { server, key };
-        Self { open, link, peer, decoder, fresh: true, phase: Phase::Open, timer: None, mark: 0 }
+        Self { open, link, peer, decoder, fresh: true, phase: Phase::Open, timer: None, mark: 0, due: None }
     }
 
     fn spawn(self, exit: Option<Exit>) {
@@ -151,6 +153,11 @@ impl Connection {
         {
             return Poll::Ready(exit);
         }
+        if self.due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready()) {
+            self.open.server.metrics.refused_timeout.inc();
+            tracing::debug!(peer = %self.peer.address, "WebSocket closed: half a message");
+            self.drain(1008, "the message did not come in time (limits.body_timeout)");
+        }
         self.poll_phase(cx)
     }
 
@@ -163,6 +170,8 @@ impl Connection {
             let over = self.outbox(Outbox::reply_bytes) > REPLIES;
             self.link.watch(over);
             if over {
+                // What has not come may lie there unread.
+                self.due = None;
                 return Poll::Pending;
             }
             let exit = BUFFER.with_borrow_mut(|buffer| match self.link.stream().try_read(buffer) {
@@ -219,8 +228,20 @@ impl Connection {
     /// Takes what was read.
     fn process(&mut self, mut input: &[u8]) -> Option<Exit> {
         loop {
-            match self.decoder.decode(&mut input) {
-                Ok(None) => return None,
+            let decoded = self.decoder.decode(&mut input);
+            if matches!(decoded, Ok(Some(Message::Text(_) | Message::Binary))) {
+                self.due = None;
+            }
+            match decoded {
+                Ok(None) if self.decoder.is_within() => {
+                    let patience = self.open.server.settings.body.time;
+                    self.due.get_or_insert_with(|| Box::pin(sleep(patience)));
+                    return None;
+                }
+                Ok(None) => {
+                    self.due = None;
+                    return None;
+                }
                 Ok(Some(Message::Text(text))) => {
                     match bayeux::parse(&text, &self.open.server.settings.messages) {
                         Ok(messages) => match self.elsewhere(&messages) {
@@ -283,6 +304,7 @@ impl Connection {
 
     fn drain(&mut self, code: u16, reason: &str) {
         self.phase = Phase::Draining { code, reason: reason.into() };
+        self.due = None;
         self.timer = Some(Box::pin(sleep(CLOSING)));
         self.link.watch(true);
     }
