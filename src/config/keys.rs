@@ -212,6 +212,16 @@ pub(super) const KEYS: &[Key] = &[
         s.limits.subscriptions = v.number(1..=COUNT)?;
         Ok(())
     }),
+    key(
+        "limits.unconnected",
+        "20000",
+        "number",
+        "Sessions that have shaken hands and not connected yet; past it the oldest of them ends.",
+        |s, v| {
+            s.limits.unconnected = v.number(1..=COUNT)?;
+            Ok(())
+        },
+    ),
     not_yet("limits.sessions_per_address", "null", "Sessions of one address."),
     not_yet("limits.sessions_per_subject", "null", "Sessions of one user."),
     not_yet("limits.publish_rate", "null", "Publishes of one session in a second."),
@@ -229,10 +239,16 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    key("limits.body_timeout", "30s", "duration", "For a request's body to arrive.", |s, v| {
-        s.limits.body_timeout = v.duration_from(MILLISECOND)?;
-        Ok(())
-    }),
+    key(
+        "limits.body_timeout",
+        "30s",
+        "duration",
+        "For a request's body to arrive, or a WebSocket message that has begun.",
+        |s, v| {
+            s.limits.body_timeout = v.duration_from(MILLISECOND)?;
+            Ok(())
+        },
+    ),
     not_yet("limits.pipelined", "8", "Requests that a connection may send ahead."),
     not_yet("limits.sockets", "null", "Open connections."),
     key(

@@ -112,6 +112,8 @@ pub struct Limits {
     pub channel: usize,
     /// Subscriptions of a session.
     pub subscriptions: usize,
+    /// Sessions that have not connected yet.
+    pub unconnected: usize,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     /// Time for a request's head, and between requests.
@@ -231,6 +233,7 @@ impl Default for Limits {
             depth: 64,
             channel: 400,
             subscriptions: 1000,
+            unconnected: 20_000,
             header_bytes: 32 << 10,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),

@@ -249,6 +249,7 @@ fn hub_settings(settings: &Settings, shard: u16) -> hub::Settings {
         interval: bayeux.interval,
         max_interval: bayeux.max_interval,
         types,
+        max_unconnected: settings.limits.unconnected.div_ceil(settings.shard_count()),
         max_subscriptions: settings.limits.subscriptions,
         root_patterns: settings.limits.root_patterns,
         queue_bytes: settings.queue.bytes,

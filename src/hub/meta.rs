@@ -22,12 +22,15 @@ const PACED_PEERS: usize = 4096;
 /// Sessions that were ended for being slow, remembered to tell their clients.
 const EVICTED: usize = 256;
 
+/// Stale entries of a list before it is cleared of them.
+pub(super) const SLACK: usize = 1024;
+
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// The client said so.
     Disconnect,
-    /// No connect came in time.
+    /// No connect came in time, or the first not before too many others had shaken hands.
     Expired,
     /// Its queue was full.
     Slow,
@@ -68,11 +71,34 @@ impl Shard {
         self.client_ids.insert(client_id.clone(), session);
         self.stats.handshakes += 1;
         self.schedule(session, expires);
+        self.newcomer(session, now);
         if let Via::Socket(socket) = via {
             self.attach(session, socket, now);
         }
         let reply = Reply::ok(message).session(&client_id, &self.settings.types).advice(self.retry());
         self.settle(key, slot, reply.finish());
+    }
+
+    /// Bounds what handshakes without a connect can take: the session that has waited longest for its connect makes room.
+    fn newcomer(&mut self, session: Key<Session>, now: Instant) {
+        self.unconnected += 1;
+        self.newcomers.push_back(session);
+        while self.unconnected > self.settings.max_unconnected
+            && let Some(oldest) = self.newcomers.pop_front()
+        {
+            if self.is_unconnected(oldest) {
+                self.end_session(oldest, End::Expired, now);
+            }
+        }
+        if self.newcomers.len() > 2 * self.unconnected + SLACK {
+            let mut newcomers = std::mem::take(&mut self.newcomers);
+            newcomers.retain(|key| self.is_unconnected(*key));
+            self.newcomers = newcomers;
+        }
+    }
+
+    fn is_unconnected(&self, key: Key<Session>) -> bool {
+        self.sessions.get(key).is_some_and(|session| !session.connected)
     }
 
     fn random_id(&mut self) -> Box<str> {
@@ -121,6 +147,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         session.interval = interval.map_or(self.settings.interval, |it| it.min(LONGEST_PAUSE));
         let first = !std::mem::replace(&mut session.connected, true);
+        self.unconnected -= usize::from(first);
         // Clients with old habits expect the first connect back at once, and companions of a connect without delay.
         let at_once = first || !alone || draining || session.has_ready();
         // A little less than advised: some clients time out at exactly that.
@@ -228,6 +255,7 @@ impl Shard {
     pub(super) fn end_session(&mut self, key: Key<Session>, end: End, now: Instant) {
         let Some(mut session) = self.sessions.remove(key) else { return };
         self.client_ids.remove(&session.client_id);
+        self.unconnected -= usize::from(!session.connected);
         if let Some(held) = session.held.take() {
             let reply = if end == End::Disconnect {
                 let advice = Advice { reconnect: Reconnect::None, interval: Duration::ZERO, timeout: None };

@@ -55,6 +55,8 @@ pub struct Settings {
     pub max_interval: Duration,
     /// Connection types offered, in order of preference.
     pub types: Vec<ConnectionType>,
+    /// Sessions that have not connected yet; past it the oldest of them ends.
+    pub max_unconnected: usize,
     /// Subscriptions of one session.
     pub max_subscriptions: usize,
     /// Whether `/*` and `/**` may be subscribed to.
@@ -190,7 +192,7 @@ pub struct Stats {
     pub delivered_bytes: u64,
     /// Sessions ended because their queue was full.
     pub slow_consumers: u64,
-    /// Sessions that expired.
+    /// Sessions that expired, or made room before they had connected.
     pub expired: u64,
     /// Messages refused with an error, publishes' outcomes aside.
     pub refused: u64,

@@ -29,6 +29,10 @@ pub struct Shard {
     pub(super) entropy: Entropy,
     pub(super) sessions: Arena<Session>,
     pub(super) client_ids: HashMap<Box<str>, Key<Session>>,
+    /// Sessions that have not connected yet, oldest first, among some that have or are gone.
+    pub(super) newcomers: VecDeque<Key<Session>>,
+    /// How many have not.
+    pub(super) unconnected: usize,
     pub(super) sockets: Arena<Socket>,
     pub(super) subscriptions: Arena<Subscription>,
     pub(super) trie: Trie<Match>,
@@ -64,6 +68,8 @@ impl Shard {
             entropy,
             sessions: Arena::default(),
             client_ids: HashMap::new(),
+            newcomers: VecDeque::new(),
+            unconnected: 0,
             sockets: Arena::default(),
             subscriptions: Arena::default(),
             trie: Trie::default(),

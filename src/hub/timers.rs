@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::meta::End;
+use super::meta::{End, SLACK};
 use super::request::Exchange;
 use super::session::Session;
 use super::{Key, Shard};
@@ -60,6 +60,14 @@ impl Shard {
 
     pub(super) fn schedule_due(&mut self, at: Instant, due: Due) {
         self.timers.push(Reverse(Timer { at, due }));
+        // Sessions that end before their time leave theirs behind.
+        if self.timers.len() > 2 * (self.sessions.len() + self.exchanges.len()) + SLACK {
+            let (sessions, exchanges) = (&self.sessions, &self.exchanges);
+            self.timers.retain(|Reverse(timer)| match &timer.due {
+                Due::Session(key) => sessions.get(*key).is_some_and(|it| it.timer == Some(timer.at)),
+                Due::Reply(key, ..) => exchanges.get(*key).is_some(),
+            });
+        }
     }
 
     pub(super) fn timeout(&mut self, now: Instant) {

@@ -114,3 +114,30 @@ fn a_stale_client_id_in_a_handshake_is_ignored_and_waits_for_nothing() {
     assert!(rig.response(waiting).is_some());
     rig.end();
 }
+
+#[test]
+fn sessions_that_never_connect_make_room_oldest_first() {
+    let mut rig = Rig::new();
+    let stays = rig.poller();
+    let first = client_id(&rig.call(&handshake()));
+    let second = client_id(&rig.call(&handshake()));
+    for _ in 0..MAX_UNCONNECTED - 1 {
+        rig.call(&handshake());
+    }
+    assert_eq!(rig.call(&connect(&first))[0]["error"], "402::session_unknown");
+    assert_eq!(rig.call(&connect(&second))[0]["successful"], true);
+    assert_eq!((rig.shard.stats().sessions, rig.shard.stats().expired), (MAX_UNCONNECTED + 1, 1));
+    for n in 0..20_000 {
+        let id = client_id(&rig.call(&handshake()));
+        if n % 1000 == 0 {
+            assert_eq!(rig.call(&connect(&id))[0]["successful"], true);
+        }
+    }
+    // What was is not remembered either.
+    assert_eq!(rig.shard.stats().sessions, MAX_UNCONNECTED + 22);
+    assert!(rig.shard.newcomers.len() < 2_000 && rig.shard.timers.len() < 2_000);
+    assert_eq!(rig.call(&connect_for(&stays, 0))[0]["successful"], true);
+    rig.after(60_000);
+    assert_eq!((rig.shard.unconnected, rig.shard.newcomers.len() < 2_000), (0, true));
+    rig.end();
+}

@@ -16,6 +16,9 @@ use crate::hub::{
 };
 use crate::stream::{Batch, Body, Positions, RawRecord, Record, Render, Source, Span, Topic};
 
+/// Sessions of [`settings`] that may wait for their first connect.
+pub(super) const MAX_UNCONNECTED: usize = 50;
+
 const LIMITS: Limits = Limits { batch: 1000, depth: 32, channel: 400 };
 
 /// Renders the value as it is.
@@ -96,6 +99,7 @@ pub(super) fn settings() -> Settings {
         interval: Duration::ZERO,
         max_interval: Duration::from_mins(1),
         types: vec![ConnectionType::WebSocket, ConnectionType::LongPolling],
+        max_unconnected: MAX_UNCONNECTED,
         max_subscriptions: 20,
         root_patterns: true,
         queue_bytes: 10_000,

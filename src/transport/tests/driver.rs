@@ -91,6 +91,7 @@ impl Driver {
                 interval: settings.bayeux.interval,
                 max_interval: settings.bayeux.max_interval,
                 types: vec![ConnectionType::WebSocket, ConnectionType::LongPolling],
+                max_unconnected: settings.limits.unconnected,
                 max_subscriptions: settings.limits.subscriptions,
                 root_patterns: settings.limits.root_patterns,
                 queue_bytes: settings.queue.bytes,
