@@ -160,12 +160,12 @@ impl Driver {
     fn take(self: &Rc<Self>, server: &Rc<Server>, note: Note) {
         match note {
             Note::Connection(stream, peer) => {
-                self.connections.set(self.connections.get() + 1);
+                self.count_connections(1);
                 self.metrics.connections_accepted.inc();
                 let (driver, server) = (self.clone(), server.clone());
                 tokio::task::spawn_local(async move {
                     server.serve(stream, peer).await;
-                    driver.connections.set(driver.connections.get() - 1);
+                    driver.count_connections(-1);
                     driver.changed.notify_one();
                 });
             }
@@ -190,6 +190,12 @@ impl Driver {
             // Handled by the loop, which alone ends.
             Note::Drain(..) => {}
         }
+    }
+
+    fn count_connections(&self, change: isize) {
+        let count = self.connections.get().saturating_add_signed(change);
+        self.connections.set(count);
+        self.metrics.connections.set(count as u64);
     }
 
     fn request(&self, http: HttpId, peer: Peer, messages: Vec<Message>, answer: oneshot::Sender<Response>) {
@@ -333,7 +339,6 @@ impl Driver {
 
     fn show(&self, stats: Stats) {
         let metrics = &self.metrics;
-        metrics.connections.set(self.connections.get() as u64);
         metrics.websockets.set(stats.sockets as u64);
         metrics.sessions.set(stats.sessions as u64);
         metrics.subscriptions.set(stats.subscriptions as u64);

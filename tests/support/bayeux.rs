@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -181,6 +181,14 @@ impl Client {
                 return Ok(reply);
             }
             self.pump(until, true)?;
+        }
+    }
+
+    /// The connection that deliveries come on.
+    pub fn stream(&mut self) -> &mut TcpStream {
+        match &mut self.wire {
+            Wire::WebSocket(ws) => ws.stream(),
+            Wire::LongPolling { poll, .. } => poll.stream(),
         }
     }
 

@@ -49,9 +49,13 @@ impl Http {
     }
 
     pub fn try_connect(addr: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(addr)?;
+        Self::over(TcpStream::connect(addr)?)
+    }
+
+    /// Over a connection that is there.
+    pub fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self { stream, addr, received: Vec::new() })
+        Ok(Self { addr: stream.peer_addr()?, stream, received: Vec::new() })
     }
 
     pub fn stream(&mut self) -> &mut TcpStream {
