@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::ffi::{Client, Seen};
 use super::native::{self, Code, Description, End, Kind, Right};
+use super::revival::Revival;
 use super::{Config, Error, Writer};
 use crate::telemetry::Every;
 
@@ -302,6 +303,7 @@ impl Shared {
 
     /// The thread that takes the answers.
     fn run(&self) {
+        let mut revival = Revival::default();
         let mut next_ping = Instant::now();
         let mut next_refresh = Instant::now() + REFRESH_EVERY;
         while !self.stopped.load(Ordering::Acquire) {
@@ -317,7 +319,8 @@ impl Shared {
                 self.refresh();
                 next_refresh = now + REFRESH_EVERY;
             }
-            let Some(event) = self.client.poll(next_ping.saturating_duration_since(now)) else { continue };
+            let until_ping = next_ping.saturating_duration_since(now);
+            let Some(event) = revival.poll(&self.client, until_ping) else { continue };
             match event.see() {
                 Seen::Pong(Err(_)) => self.heard(false),
                 Seen::Failed(failure) if failure.code == Code::AllBrokersDown => self.heard(false),

@@ -1,6 +1,7 @@
 //! librdkafka's properties: Halley's defaults, then the user's, then what has to hold.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::time::Duration;
 
 use super::Error;
@@ -114,7 +115,14 @@ impl Config {
         for (name, value) in self.musts(kind) {
             set(name, &value)?;
         }
-        Client::new(kind, properties).map_err(Error::Start)
+        Client::new(kind, properties, self.bootstrap()).map_err(Error::Start)
+    }
+
+    /// The brokers that are called first; empty where there are none.
+    fn bootstrap(&self) -> CString {
+        let named =
+            ["bootstrap.servers", "metadata.broker.list"].iter().find_map(|name| self.user.get(*name));
+        CString::new(named.cloned().unwrap_or_default()).unwrap_or_default()
     }
 
     /// How long a publish may take.

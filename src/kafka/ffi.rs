@@ -30,6 +30,8 @@ pub(super) struct Properties(NonNull<rd::rd_kafka_conf_t>);
 pub(super) struct Client {
     rk: NonNull<rd::rd_kafka_t>,
     queue: NonNull<rd::rd_kafka_queue_t>,
+    /// The brokers that are called first, as librdkafka wants them listed.
+    bootstrap: CString,
 }
 
 /// What a client's queue gave.
@@ -101,7 +103,7 @@ unsafe impl Sync for Client {}
 
 impl Client {
     /// Starts a client; does not wait for Kafka. The error is librdkafka's text.
-    pub(super) fn new(kind: Kind, properties: Properties) -> Result<Self, String> {
+    pub(super) fn new(kind: Kind, properties: Properties, bootstrap: CString) -> Result<Self, String> {
         use rd::rd_kafka_type_t::{RD_KAFKA_CONSUMER, RD_KAFKA_PRODUCER};
         let mut text = [0; 512];
         let kind_of = if kind == Kind::Consumer { RD_KAFKA_CONSUMER } else { RD_KAFKA_PRODUCER };
@@ -125,7 +127,8 @@ impl Client {
             }
         };
         // Null only for a consumer without a group, and ours have one.
-        Ok(Self { rk, queue: NonNull::new(queue).unwrap_or_else(|| std::process::abort()) })
+        let queue = NonNull::new(queue).unwrap_or_else(|| std::process::abort());
+        Ok(Self { rk, queue, bootstrap })
     }
 
     /// The next event; waits up to `timeout` for it.
@@ -133,6 +136,12 @@ impl Client {
         // SAFETY: the queue is live.
         NonNull::new(unsafe { rd::rd_kafka_queue_poll(self.queue.as_ptr(), millis(timeout)) })
             .map(|event| Event { event, client: PhantomData })
+    }
+
+    /// Adds the bootstrap brokers to those that the client knows; one that is there already is not added twice.
+    pub(super) fn call_bootstrap(&self) {
+        // SAFETY: the handle is live; the call copies the list.
+        unsafe { rd::rd_kafka_brokers_add(self.rk.as_ptr(), self.bootstrap.as_ptr()) };
     }
 
     /// Makes a waiting [`Client::poll`], or else the next one, return at once.
@@ -317,6 +326,17 @@ impl Event<'_> {
                 }
                 _ => Seen::Other,
             }
+        }
+    }
+
+    /// Whether it says that the client has no connection to any broker.
+    pub(super) fn tells_all_down(&self) -> bool {
+        let (event, all_down) =
+            (self.event.as_ptr(), rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN);
+        // SAFETY: the event is live.
+        unsafe {
+            rd::rd_kafka_event_type(event) == rd::RD_KAFKA_EVENT_ERROR
+                && rd::rd_kafka_event_error(event) == all_down
         }
     }
 

@@ -12,6 +12,7 @@ mod ffi;
 mod log;
 mod native;
 mod reader;
+mod revival;
 #[cfg(test)]
 #[cfg(feature = "dev")]
 mod tests;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::ffi::{Client, Event, Message, Seen};
 use super::native::{Code, Failure, Kind};
+use super::revival::Revival;
 use super::{Config, Error};
 use crate::stream::{RawRecord, Topic};
 
@@ -72,6 +73,7 @@ struct Work<S> {
     /// The same client, for those who wake it.
     shared: Arc<Mutex<Arc<Client>>>,
     commands: Receiver<Command>,
+    revival: Revival,
     topics: HashMap<Box<str>, Reading>,
     /// The incarnation of every topic that the present client has read.
     seen: HashMap<Box<str>, u64>,
@@ -122,6 +124,7 @@ impl Reader {
             client,
             shared: Arc::clone(&shared),
             commands: received,
+            revival: Revival::default(),
             topics: HashMap::new(),
             seen: HashMap::new(),
             sink,
@@ -182,7 +185,7 @@ impl<S: Sink> Work<S> {
     /// Waits for something to read, takes what else is there, and hands it over.
     fn turn(&mut self) {
         let client = Arc::clone(&self.client);
-        let Some(first) = client.poll(IDLE) else { return };
+        let Some(first) = self.revival.poll(&client, IDLE) else { return };
         let flowing = self.last_turn.is_some_and(|last| last.elapsed() < GATHER);
         let until = (flowing || self.sink.busy()).then(|| Instant::now() + GATHER);
         (self.records, self.bytes) = (0, 0);
@@ -190,7 +193,7 @@ impl<S: Sink> Work<S> {
         drop(first);
         while self.records < TURN_RECORDS && self.bytes < TURN_BYTES {
             let wait = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
-            let Some(event) = client.poll(wait) else { break };
+            let Some(event) = self.revival.poll(&client, wait) else { break };
             self.take(&event);
         }
         self.sink.flush();
@@ -318,6 +321,7 @@ impl<S: Sink> Work<S> {
         };
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&client);
         let old = std::mem::replace(&mut self.client, client);
+        self.revival = Revival::default();
         // Closing may take a while where a broker does not answer.
         let closing = std::thread::Builder::new().name("kafka-closing".into()).spawn(move || drop(old));
         if let Err(error) = closing {

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::ffi::{Client, Message, Seen};
 use super::native::{Code, Kind, Outgoing, Status};
+use super::revival::Revival;
 use super::{Config, Error};
 
 /// How long a reporting thread sleeps at most; reports wake it.
@@ -186,8 +187,9 @@ impl Producer {
     }
 
     fn run(&self, report: &dyn Fn(Report)) {
+        let mut revival = Revival::default();
         while !self.retired.load(Ordering::Acquire) || self.client.unreported() > 0 {
-            let Some(event) = self.client.poll(IDLE) else { continue };
+            let Some(event) = revival.poll(&self.client, IDLE) else { continue };
             if matches!(event.see(), Seen::Reports) {
                 while let Some(message) = event.next_message() {
                     report(Report { token: message.token(), outcome: outcome_of(message) });

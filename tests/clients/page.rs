@@ -65,7 +65,7 @@ fn page(kafka: &Kafka, transport: &str) {
 
 #[test]
 fn the_demo_page_shows_records_and_publishes_over_both_transports() {
-    let kafka = Kafka::start();
+    let kafka = Kafka::steady();
     for topic in TOPICS {
         kafka.create_topic(topic, 2);
     }

@@ -62,7 +62,7 @@ fn check(mut client: Client, who: usize, records: usize, deadline: Instant) {
 }
 
 fn run(load: &Load) {
-    let kafka = Kafka::start();
+    let kafka = Kafka::steady();
     kafka.create_topic("load", 4);
     let routes =
         "routes:\n  - name: load\n    channel: \"/load/{key}\"\n    topic: load\n    key: \"{key}\"\n";

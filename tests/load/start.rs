@@ -21,7 +21,7 @@ routes:
 #[test]
 fn ready_within_a_second_and_25_megabytes() {
     const RUNS: usize = 5;
-    let kafka = Kafka::start();
+    let kafka = Kafka::steady();
     kafka.create_topic("prices", 3);
     kafka.create_topic("orders.eu", 3);
     let mut starts = Vec::new();

@@ -49,23 +49,38 @@ impl Kafka {
     /// The broker that the tests of one binary share; tests that harm theirs [`start`](Self::start) their own.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(Self::steady)
+    }
+
+    /// A new broker that answers, for tests that do it no harm: that the machine is busy does not take it out of its cluster.
+    pub fn steady() -> Self {
+        Self::format(Duration::from_secs(9)).launched()
     }
 
     /// A new broker that answers.
     pub fn start() -> Self {
-        let mut kafka = Self::absent();
-        kafka.launch();
-        kafka
+        Self::absent().launched()
     }
 
     /// A broker with its ports chosen and its storage formatted, but not running.
     pub fn absent() -> Self {
+        // A broker that was killed may come back only after its old session has run out.
+        Self::format(Duration::from_secs(2))
+    }
+
+    fn launched(mut self) -> Self {
+        self.launch();
+        self
+    }
+
+    /// `session`: how long the cluster keeps a broker of which it hears nothing.
+    fn format(session: Duration) -> Self {
         let dir = tempfile::tempdir().expect("a directory for Kafka");
         let (port, controller) = (free_port(), free_port());
         let properties = include_str!("../../scripts/kafka/server.properties")
             .replace("@PORT@", &port.to_string())
             .replace("@CONTROLLER_PORT@", &controller.to_string())
+            .replace("@SESSION_MS@", &session.as_millis().to_string())
             .replace("@DATA@", dir.path().join("data").to_str().expect("a path in UTF-8"));
         std::fs::write(dir.path().join("server.properties"), properties).expect("properties are written");
         let kafka = Self { dir, port, broker: None };
