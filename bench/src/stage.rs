@@ -67,7 +67,7 @@ impl Kind {
 impl Stage {
     pub fn new(gateway: PathBuf, core: usize) -> Result<Self> {
         ensure!(gateway.is_file(), "{} is not there: build it first", gateway.display());
-        Ok(Self { kafka: Kafka::start(), gateway, core, topics: 0 })
+        Ok(Self { kafka: Kafka::steady(), gateway, core, topics: 0 })
     }
 
     pub fn topic(&mut self, partitions: i32) -> Topic {
