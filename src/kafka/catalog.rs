@@ -93,6 +93,13 @@ struct Known {
     partitions: Option<i32>,
 }
 
+impl Known {
+    /// Whether it is the same topic with more partitions.
+    fn is_wider_than(self, before: &Self) -> bool {
+        self.id == before.id && before.partitions.is_some() && before.partitions < self.partitions
+    }
+}
+
 #[derive(Default)]
 struct State {
     waiting: HashMap<u64, Waiting>,
@@ -302,7 +309,7 @@ impl Shared {
     }
 
     /// The thread that takes the answers.
-    fn run(&self) {
+    fn run(self: &Arc<Self>) {
         let mut revival = Revival::default();
         let mut next_ping = Instant::now();
         let mut next_refresh = Instant::now() + REFRESH_EVERY;
@@ -371,7 +378,7 @@ impl Shared {
         }
     }
 
-    fn described(&self, token: u64, answer: Result<Vec<Description>, Error>) {
+    fn described(self: &Arc<Self>, token: u64, answer: Result<Vec<Description>, Error>) {
         let waiting = self.state().waiting.remove(&token);
         if let Some(Waiting::Inspected(asked)) = waiting {
             let _ = asked.send(answer.map(|all| all.into_iter().map(inspected).collect()));
@@ -414,7 +421,7 @@ impl Shared {
     }
 
     /// Remembers what was found, and that the others of those asked for are gone.
-    fn know(&self, found: &[Found], asked: &[CString]) {
+    fn know(self: &Arc<Self>, found: &[Found], asked: &[CString]) {
         let mut changed: HashMap<&str, Known> = asked
             .iter()
             .filter_map(|name| name.to_str().ok())
@@ -427,6 +434,31 @@ impl Shared {
         );
         let known = self.topics.load();
         changed.retain(|name, now| known.get(*name) != Some(now));
+        let writer = self.writer.get();
+        for (name, now) in &changed {
+            if let (Some(before), Some(writer)) = (known.get(*name), writer)
+                && before.id != now.id
+            {
+                tracing::info!(topic = name, "a topic was created again");
+                writer.renew();
+            }
+        }
+        if let Some(writer) = writer {
+            changed.retain(|name, now| {
+                let wider = known.get(*name).is_some_and(|before| now.is_wider_than(before));
+                if wider {
+                    // Nothing is to be written to the new partitions before the producer knows them.
+                    let (shared, topic, now) = (Arc::clone(self), (*name).to_owned(), *now);
+                    let remember = move || shared.remember(&[(topic.as_str(), now)].into());
+                    writer.look_again(name, now.partitions.unwrap_or_default(), remember);
+                }
+                !wider
+            });
+        }
+        self.remember(&changed);
+    }
+
+    fn remember(&self, changed: &HashMap<&str, Known>) {
         if changed.is_empty() {
             return;
         }
@@ -435,17 +467,6 @@ impl Shared {
             known.extend(changed.iter().map(|(name, now)| (Box::from(*name), *now)));
             known
         });
-        let Some(writer) = self.writer.get() else { return };
-        for (name, now) in changed {
-            match known.get(name) {
-                Some(before) if before.id != now.id => {
-                    tracing::info!(topic = name, "a topic was created again");
-                    writer.renew();
-                }
-                Some(before) if before.partitions < now.partitions => writer.look_again(name),
-                _ => {}
-            }
-        }
     }
 
     fn refresh(&self) {

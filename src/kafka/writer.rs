@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -17,6 +17,8 @@ const IDLE: Duration = Duration::from_millis(500);
 
 /// How long a look at one topic may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How soon it is looked again where a broker does not know of a topic's new partitions yet.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The idempotent producer: `acks=all`, every record reported within the publish time-out. A cheap handle.
 #[derive(Clone)]
@@ -143,11 +145,22 @@ impl Writer {
         }
     }
 
-    /// Looks at a topic again, which has got more partitions. Does not wait for it.
-    pub(super) fn look_again(&self, topic: &str) {
+    /// Looks at a topic again, which has got more partitions, `count` by now; calls `then` once the producer knows of them, or
+    /// after a while. Does not wait for it.
+    pub(super) fn look_again(&self, topic: &str, count: i32, then: impl FnOnce() + Send + 'static) {
         let Ok(topic) = CString::new(topic) else { return };
         let producer = self.0.producer.load_full();
-        let look = move || producer.client.topics(Some(&topic), LOOK_TIMEOUT);
+        let look = move || {
+            let until = Instant::now() + LOOK_TIMEOUT;
+            let knows = || {
+                let found = producer.client.topics(Some(&topic), LOOK_TIMEOUT);
+                found.is_ok_and(|found| found.iter().any(|(_, partitions)| *partitions >= count))
+            };
+            while !knows() && Instant::now() < until {
+                std::thread::sleep(LOOK_EVERY);
+            }
+            then();
+        };
         if let Err(error) = std::thread::Builder::new().name("kafka-look".into()).spawn(look) {
             tracing::warn!(%error, "no thread to look at a Kafka topic on");
         }
