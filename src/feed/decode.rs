@@ -28,6 +28,8 @@ struct OpenTopic {
     plan: TopicPlan,
     /// How producers place keys, where routes say so.
     partitioners: Vec<Partitioner>,
+    /// How many partitions the topic had, in the order that it grew: keys stay where they were put.
+    counts: Vec<i32>,
     /// Who listens to each partition, a bit for each shard.
     listeners: Box<[AtomicU64]>,
     /// A key was found out of place, and it was told.
@@ -63,7 +65,10 @@ impl OpenTopics {
             let mut partitioners: Vec<_> = plan.routes().filter_map(|route| route.partitioner()).collect();
             partitioners.dedup();
             let listeners = listeners.collect();
-            let open = OpenTopic { plan, partitioners, listeners, misplaced: AtomicBool::new(false) };
+            let mut counts = before.map_or_else(Vec::new, |before| before.counts.clone());
+            counts.push(i32::try_from(partitions).unwrap_or(i32::MAX));
+            let told = before.is_some_and(|before| before.misplaced.load(Ordering::Relaxed));
+            let open = OpenTopic { plan, partitioners, counts, listeners, misplaced: AtomicBool::new(told) };
             topics.insert(topic.incarnation, Arc::new(open));
         });
     }
@@ -98,8 +103,10 @@ impl OpenTopic {
     /// Whether a record's key is not where the routes' producers put it.
     fn is_misplaced(&self, record: &RawRecord<'_>) -> bool {
         let Some(key) = record.key else { return false };
-        let count = i32::try_from(self.listeners.len()).unwrap_or(i32::MAX);
-        self.partitioners.iter().any(|partitioner| partitioner.partition(key, count) != record.partition)
+        let places = |partitioner: &Partitioner| {
+            self.counts.iter().any(|count| partitioner.partition(key, *count) == record.partition)
+        };
+        !self.partitioners.iter().all(places)
     }
 }
 
@@ -187,7 +194,8 @@ impl Decoder {
                 topic = name,
                 partition,
                 offset,
-                "a key is on another partition than the route's partitioner says: reading all"
+                "a key is on another partition than the route's partitioner says: reading all (other producers place keys \
+                 otherwise, or the topic has just got more partitions)"
             );
             if let Some(commands) = self.commands.upgrade() {
                 let _ = commands.send(Command::Misplaced(Arc::clone(topic)));
@@ -239,7 +247,14 @@ impl kafka::Sink for Decoder {
         }
     }
 
+    fn doubt(&mut self, number: u64) {
+        if let Some(commands) = self.commands.upgrade() {
+            let _ = commands.send(Command::Doubt(number));
+        }
+    }
+
     fn moved(&mut self, topic: &Arc<Topic>, partition: i32, from: i64, to: i64) {
+        self.metrics.records_missed.add(u64::try_from(to - from).unwrap_or(0));
         let topic = &*topic.name;
         tracing::warn!(
             topic,

@@ -126,6 +126,7 @@ impl Driver {
             Command::Unsubscribe { shard, pattern } => self.interest.unsubscribe(now, shard, &pattern),
             Command::Misplaced(topic) => self.interest.misplaced(now, &topic.name),
             Command::Lost(topic, partition) => self.interest.lost(now, &topic, partition),
+            Command::Doubt(number) => self.interest.doubt(now, number),
             Command::Stop => {}
         }
     }
@@ -173,6 +174,7 @@ impl Driver {
                     self.reader.assign(vec![(topic, partition, From::LogStart)]);
                 }
                 Effect::Unassign(topic, partition) => unassigned.push((topic, partition)),
+                Effect::Trust(number) => self.reader.trust(number),
                 Effect::Reply(ticket, result) => {
                     if let Some(reply) = self.replies.remove(&ticket) {
                         reply(result);

@@ -70,6 +70,8 @@ pub(super) enum Effect {
     Resume(Arc<Topic>, i32),
     /// Read a partition no more.
     Unassign(Arc<Topic>, i32),
+    /// What is read was found to be what there is, after this [`Interest::doubt`].
+    Trust(u64),
     /// Answer a subscriber.
     Reply(u64, Result<Start, SubscribeError>),
 }
@@ -88,6 +90,8 @@ pub(super) struct Interest<R> {
     round: Option<round::Round>,
     /// The next look for topics, while there is demand.
     discover_at: Instant,
+    /// The latest doubt that no round clears up yet.
+    doubt: Option<u64>,
     /// A round that failed is not tried again before.
     retry_at: Instant,
     /// Why the last round failed.
@@ -128,6 +132,7 @@ impl<R: Reads> Interest<R> {
             queue: Vec::new(),
             round: None,
             discover_at: now,
+            doubt: None,
             retry_at: now,
             last_failure: None,
             idle: VecDeque::new(),
@@ -147,8 +152,13 @@ impl<R: Reads> Interest<R> {
         let deadline = waiting.map(|waiting| waiting.deadline).min();
         let idle = self.idle.front().map(|(since, _, _)| *since + self.times.linger);
         let round = (self.round.is_none() && !self.demands.is_empty())
-            .then(|| if self.queue.is_empty() { self.discover_at.max(self.retry_at) } else { self.retry_at });
+            .then(|| if self.is_urgent() { self.retry_at } else { self.discover_at.max(self.retry_at) });
         [deadline, idle, round].into_iter().flatten().min()
+    }
+
+    /// Whether a round is waited for.
+    fn is_urgent(&self) -> bool {
+        !self.queue.is_empty() || self.doubt.is_some()
     }
 
     /// A subscriber of `shard` comes, whose pattern reads `reads`. The answer is a [`Effect::Reply`] with `ticket`.
@@ -232,6 +242,14 @@ impl<R: Reads> Interest<R> {
             self.discover_at = now;
             self.tick(now);
         }
+    }
+
+    /// What is read may be of topics that were created again: looks whether they are still the same. The answer is an
+    /// [`Effect::Trust`] with `number`, behind what follows from it.
+    pub(super) fn doubt(&mut self, now: Instant, number: u64) {
+        self.doubt = Some(number);
+        self.discover_at = now;
+        self.tick(now);
     }
 
     /// Time passed.

@@ -82,6 +82,7 @@ enum Command {
     Unsubscribe { shard: usize, pattern: Pattern },
     Misplaced(Arc<Topic>),
     Lost(Arc<Topic>, i32),
+    Doubt(u64),
     Stop,
 }
 

@@ -7,6 +7,8 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::native::{
@@ -22,6 +24,10 @@ use rdkafka::bindings::rd_kafka_vtype_t as V;
 const PING_TOPIC: &CStr = c"__consumer_offsets";
 /// The token of pings.
 const PING: u64 = 0;
+/// The name of the interceptor that counts what Kafka tells about topics.
+const INTERCEPTOR: &CStr = c"halley";
+/// The request that tells about topics, by its number in Kafka's protocol.
+const METADATA: i16 = 3;
 
 /// A set of librdkafka properties.
 pub(super) struct Properties(NonNull<rd::rd_kafka_conf_t>);
@@ -32,6 +38,8 @@ pub(super) struct Client {
     queue: NonNull<rd::rd_kafka_queue_t>,
     /// The brokers that are called first, as librdkafka wants them listed.
     bootstrap: CString,
+    /// Counted by librdkafka's threads, which end before it is dropped.
+    looks: Arc<AtomicU64>,
 }
 
 /// What a client's queue gave.
@@ -106,15 +114,26 @@ impl Client {
     pub(super) fn new(kind: Kind, properties: Properties, bootstrap: CString) -> Result<Self, String> {
         use rd::rd_kafka_type_t::{RD_KAFKA_CONSUMER, RD_KAFKA_PRODUCER};
         let mut text = [0; 512];
+        let looks = Arc::new(AtomicU64::new(0));
         let kind_of = if kind == Kind::Consumer { RD_KAFKA_CONSUMER } else { RD_KAFKA_PRODUCER };
         // SAFETY: the configuration is valid; `rd_kafka_new` takes it over if, and only if, it succeeds.
         let rk = unsafe {
             let conf = properties.0.as_ptr();
             rd::rd_kafka_conf_set_events(conf, rd::RD_KAFKA_EVENT_DR | rd::RD_KAFKA_EVENT_ERROR);
             rd::rd_kafka_conf_set_log_cb(conf, Some(log));
+            if kind == Kind::Consumer {
+                let counter = Arc::as_ptr(&looks).cast_mut().cast();
+                rd::rd_kafka_conf_interceptor_add_on_new(conf, INTERCEPTOR.as_ptr(), Some(on_new), counter);
+            }
             rd::rd_kafka_new(kind_of, conf, text.as_mut_ptr(), text.len())
         };
-        let Some(rk) = NonNull::new(rk) else { return Err(text_of(&text)) };
+        let Some(rk) = NonNull::new(rk) else {
+            if kind == Kind::Consumer {
+                // librdkafka has freed the interceptors in it, and would again: what is left of it is lost.
+                std::mem::forget(properties);
+            }
+            return Err(text_of(&text));
+        };
         std::mem::forget(properties);
         // SAFETY: the handle is live. A consumer's main queue is led into the consumer queue, so that one queue gives all.
         let queue = unsafe {
@@ -128,7 +147,7 @@ impl Client {
         };
         // Null only for a consumer without a group, and ours have one.
         let queue = NonNull::new(queue).unwrap_or_else(|| std::process::abort());
-        Ok(Self { rk, queue, bootstrap })
+        Ok(Self { rk, queue, bootstrap, looks })
     }
 
     /// The next event; waits up to `timeout` for it.
@@ -148,6 +167,12 @@ impl Client {
     pub(super) fn wake(&self) {
         // SAFETY: the queue is live.
         unsafe { rd::rd_kafka_queue_yield(self.queue.as_ptr()) }
+    }
+
+    /// How often Kafka has told this consumer about topics. Each time it may have learned of another topic of the same name, from
+    /// which it goes on reading, at the old one's offsets, without a word; what it read before the number rose it did not.
+    pub(super) fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Acquire)
     }
 
     /// Begins to read partitions at offsets. A partition that is read already has to be taken away first.
@@ -511,6 +536,46 @@ impl Drop for PartitionList {
         // SAFETY: owned.
         unsafe { rd::rd_kafka_topic_partition_list_destroy(self.0) }
     }
+}
+
+/// Has a new client count what Kafka tells it about topics; `counter` is its [`Client::looks`].
+extern "C" fn on_new(
+    rk: *mut rd::rd_kafka_t,
+    _: *const rd::rd_kafka_conf_t,
+    counter: *mut c_void,
+    _: *mut c_char,
+    _: usize,
+) -> rd::rd_kafka_resp_err_t {
+    // SAFETY: within the interceptor of a new client, as librdkafka demands.
+    unsafe {
+        rd::rd_kafka_interceptor_add_on_response_received(
+            rk,
+            INTERCEPTOR.as_ptr(),
+            Some(on_response),
+            counter,
+        )
+    }
+}
+
+/// A response, before librdkafka looks at it; from any of its threads.
+extern "C" fn on_response(
+    _: *mut rd::rd_kafka_t,
+    _: c_int,
+    _: *const c_char,
+    _: i32,
+    api_key: i16,
+    _: i16,
+    _: i32,
+    _: usize,
+    _: i64,
+    _: rd::rd_kafka_resp_err_t,
+    counter: *mut c_void,
+) -> rd::rd_kafka_resp_err_t {
+    if api_key == METADATA {
+        // SAFETY: the counter of a client, which outlives librdkafka's threads.
+        unsafe { &*counter.cast::<AtomicU64>() }.fetch_add(1, Ordering::Release);
+    }
+    NO_ERROR
 }
 
 /// librdkafka's log lines, from any of its threads.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ const TURN_RECORDS: usize = 512;
 const TURN_BYTES: usize = 256 << 10;
 /// How long a turn waits for more where more is likely, so that what arrives close together is delivered together.
 const GATHER: Duration = Duration::from_millis(5);
+/// How long records are held back at most while it is found out whether their topics are still the same: where Kafka can't be
+/// asked about topics, what can be read of it is worth more than to be sure.
+const HOLD: Duration = Duration::from_secs(2);
 /// How long the thread sleeps at most; commands and records wake it.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,10 @@ pub trait Sink: Send {
     /// Kafka does not have the offset that is next: too old, or the topic is another one. The partition is read no further until
     /// it is assigned again.
     fn lost(&mut self, topic: &Arc<Topic>, partition: i32);
+
+    /// Topics may have been created again, so that what comes next would be another topic's: nothing is handed over until
+    /// [`Reader::trust`] says `number`, or nothing is heard for too long.
+    fn doubt(&mut self, number: u64);
 
     /// A partition that was lost at `from` goes on at `to`, the log start.
     fn moved(&mut self, topic: &Arc<Topic>, partition: i32, from: i64, to: i64);
@@ -63,6 +70,7 @@ pub struct Reader {
 enum Command {
     Assign(Vec<(Arc<Topic>, i32, From)>),
     Unassign(Vec<(Arc<Topic>, i32)>),
+    Trust(u64),
     Stop,
 }
 
@@ -78,6 +86,11 @@ struct Work<S> {
     /// The incarnation of every topic that the present client has read.
     seen: HashMap<Box<str>, u64>,
     sink: S,
+    /// How often the present client had been told about topics when it was last known that it reads the right ones.
+    trusted: u64,
+    /// How often that was doubted.
+    doubts: u64,
+    stopped: bool,
     last_turn: Option<Instant>,
     records: usize,
     bytes: usize,
@@ -128,6 +141,9 @@ impl Reader {
             topics: HashMap::new(),
             seen: HashMap::new(),
             sink,
+            trusted: 0,
+            doubts: 0,
+            stopped: false,
             last_turn: None,
             records: 0,
             bytes: 0,
@@ -148,6 +164,11 @@ impl Reader {
         self.send(Command::Unassign(partitions));
     }
 
+    /// What is assigned now is known to be what Kafka had after [`Sink::doubt`] was called with `number`.
+    pub fn trust(&self, number: u64) {
+        self.send(Command::Trust(number));
+    }
+
     fn send(&self, command: Command) {
         // The thread ends by `Stop` only, which is the last command.
         let _ = self.commands.send(command);
@@ -165,21 +186,25 @@ impl Drop for Reader {
 
 impl<S: Sink> Work<S> {
     fn run(mut self) {
-        while self.obey() {
+        loop {
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(command);
+            }
+            if self.stopped {
+                return;
+            }
             self.turn();
         }
     }
 
-    /// Applies what was commanded; `false` at the end.
-    fn obey(&mut self) -> bool {
-        while let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::Assign(partitions) => self.assign(partitions),
-                Command::Unassign(partitions) => self.unassign(&partitions),
-                Command::Stop => return false,
-            }
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Assign(partitions) => self.assign(partitions),
+            Command::Unassign(partitions) => self.unassign(&partitions),
+            // Too late to matter.
+            Command::Trust(_) => {}
+            Command::Stop => self.stopped = true,
         }
-        true
     }
 
     /// Waits for something to read, takes what else is there, and hands it over.
@@ -189,16 +214,50 @@ impl<S: Sink> Work<S> {
         let flowing = self.last_turn.is_some_and(|last| last.elapsed() < GATHER);
         let until = (flowing || self.sink.busy()).then(|| Instant::now() + GATHER);
         (self.records, self.bytes) = (0, 0);
+        if !self.trusts(&client) {
+            return;
+        }
         self.take(&first);
         drop(first);
         while self.records < TURN_RECORDS && self.bytes < TURN_BYTES {
             let wait = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
             let Some(event) = self.revival.poll(&client, wait) else { break };
+            if !self.trusts(&client) {
+                break;
+            }
             self.take(&event);
         }
         self.sink.flush();
         if self.records > 0 {
             self.last_turn = Some(Instant::now());
+        }
+    }
+
+    /// Whether what `client` just brought is of the topics that are read. Waits where that has to be found out first; obeys meanwhile.
+    fn trusts(&mut self, client: &Arc<Client>) -> bool {
+        let until = Instant::now() + HOLD;
+        loop {
+            let looks = client.looks();
+            if looks == self.trusted {
+                return true;
+            }
+            // What came before is beyond doubt.
+            self.sink.flush();
+            self.doubts += 1;
+            self.sink.doubt(self.doubts);
+            loop {
+                let left = until.saturating_duration_since(Instant::now());
+                match self.commands.recv_timeout(left) {
+                    Ok(Command::Trust(number)) if number == self.doubts => break,
+                    Ok(command) => self.obey(command),
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => self.stopped = true,
+                }
+                if self.stopped || !Arc::ptr_eq(client, &self.client) {
+                    return false;
+                }
+            }
+            self.trusted = looks;
         }
     }
 
@@ -322,6 +381,7 @@ impl<S: Sink> Work<S> {
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&client);
         let old = std::mem::replace(&mut self.client, client);
         self.revival = Revival::default();
+        self.trusted = 0;
         // Closing may take a while where a broker does not answer.
         let closing = std::thread::Builder::new().name("kafka-closing".into()).spawn(move || drop(old));
         if let Err(error) = closing {

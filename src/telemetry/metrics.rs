@@ -124,6 +124,7 @@ metrics! {
         records_unroutable { "reason" = "unroutable" },
         records_too_large { "reason" = "too_large" }
     }
+    Counter "halley_records_missed" "Offsets that Kafka had deleted before they were read." { records_missed }
     Counter "halley_records_misplaced" "Records on another partition than `partitioner` says." { records_misplaced }
     Counter "halley_batches" "Batches of records handed to shards." { batches }
     Gauge "halley_partitions" "Partitions that are read." { partitions }

@@ -15,6 +15,8 @@ pub(super) struct Round {
     pub waiting: Vec<Waiting>,
     /// Whether it looks at all demand, or only at that of those who wait.
     discovers: bool,
+    /// The doubt that it clears up.
+    doubt: Option<u64>,
     /// The topics that there are, of those asked for.
     there: BTreeSet<Arc<str>>,
     /// Literal topics that there are not.
@@ -29,7 +31,7 @@ impl<R: Reads> Interest<R> {
         if self.round.is_some() || self.demands.is_empty() || now < self.retry_at {
             return;
         }
-        let discovers = now >= self.discover_at;
+        let discovers = now >= self.discover_at || self.doubt.is_some();
         if self.queue.is_empty() && !discovers {
             return;
         }
@@ -37,6 +39,7 @@ impl<R: Reads> Interest<R> {
         self.round = Some(Round {
             waiting,
             discovers,
+            doubt: if discovers { self.doubt.take() } else { None },
             there: BTreeSet::new(),
             missing: false,
             leaderless: Vec::new(),
@@ -64,6 +67,9 @@ impl<R: Reads> Interest<R> {
         };
         for topic in &found {
             self.look_at(now, topic);
+        }
+        if let Some(number) = self.round.as_mut().and_then(|round| round.doubt.take()) {
+            self.effects.push_back(Effect::Trust(number));
         }
         let there: BTreeSet<Arc<str>> = found.iter().map(|topic| topic.name.as_str().into()).collect();
         let missing = self.asking().flat_map(Reads::literals).any(|name| !there.contains(name));
@@ -303,6 +309,7 @@ impl<R: Reads> Interest<R> {
     fn round_failed(&mut self, now: Instant, reason: String) {
         let Some(round) = self.round.take() else { return };
         self.queue.splice(..0, round.waiting);
+        self.doubt = self.doubt.or(round.doubt);
         self.last_failure = Some(reason);
         self.retry_at = now + RETRY;
         if round.discovers {

@@ -156,6 +156,7 @@ impl Rig {
                 }
                 Effect::Resume(topic, p) => self.done.push(format!("resume {} {p}", topic.name)),
                 Effect::Unassign(topic, p) => self.done.push(format!("unassign {} {p}", topic.name)),
+                Effect::Trust(number) => self.done.push(format!("trust {number}")),
                 Effect::Reply(ticket, result) => {
                     self.done.push(format!("reply {ticket} {}", if result.is_ok() { "ok" } else { "error" }));
                     self.replies.push((ticket, result));
@@ -185,6 +186,32 @@ fn the_position_is_fixed_before_the_reply() {
     rig.subscribe(2, 1, "/b", vec![literal("t")]);
     assert_eq!(rig.run(), ["listen t 0 11", "listen t 1 11", "reply 2 ok"]);
     assert_eq!(rig.start(), [("t".into(), 0, 6), ("t".into(), 1, 9)]);
+}
+
+#[test]
+fn a_doubt_is_cleared_up_by_a_look_that_begins_after_it() {
+    let mut rig = rig();
+    rig.topic("t", 1, &[5]);
+    rig.subscribe(1, 0, "/a", vec![literal("t")]);
+    rig.run();
+    rig.interest.doubt(rig.now, 1);
+    assert_eq!(rig.run(), ["trust 1"]);
+    // In the middle of a round: its look was before.
+    rig.subscribe(2, 0, "/b", vec![literal("t")]);
+    let Some(Effect::Find(_)) = rig.interest.poll_effect() else { panic!("not asked") };
+    rig.interest.doubt(rig.now, 2);
+    rig.interest.found(rig.now, Ok(vec![Found { name: "t".into(), id: 1, leaders: vec![true] }]));
+    rig.topic("t", 2, &[9]);
+    let expected =
+        ["reply 2 ok", "unassign t 0", "close t", "open t/1", "listen t 0 1", "assign t 0 start", "trust 2"];
+    assert_eq!(rig.run(), expected);
+    // Kafka could not be asked: it is asked again.
+    rig.world.down = true;
+    rig.interest.doubt(rig.now, 3);
+    assert!(rig.run().is_empty());
+    rig.world.down = false;
+    rig.pass(RETRY);
+    assert_eq!(rig.run(), ["trust 3"]);
 }
 
 #[test]
