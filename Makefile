@@ -2,6 +2,7 @@
 # make test   everything that is checked: format, lints, unit tests, black-box tests against real Kafka
 # make soak   the long versions of the load and fault tests
 # make bench  what a delivery costs, beside the least that it can cost; BENCH=quick: three minutes instead of a quarter of an hour
+# make instructions  instructions that the hot paths take, beside the counts that are kept; ACCEPT=1 keeps the new ones
 # make image  the container image, built, run read-only as another user than root, and tried
 # make clean  remove what was built here and in the cache
 #
@@ -16,7 +17,7 @@ STEP := @scripts/step
 QUICK := $(patsubst tests/%.rs,--test %,$(wildcard tests/*.rs))
 BLACKBOX := $(patsubst tests/%/main.rs,--test %,$(filter-out tests/load/main.rs,$(wildcard tests/*/main.rs)))
 
-.PHONY: help dev test soak bench image clean
+.PHONY: help dev test soak bench instructions image clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +46,10 @@ bench:
 	@scripts/need build kafka
 	$(STEP) "Build" cargo build --release --package halley --package halley-bench --bin halley --bin halley-bench
 	@exec "$$CARGO_TARGET_DIR/release/halley-bench" run $(if $(filter quick,$(BENCH)),--quick)
+
+instructions:
+	@scripts/need build valgrind
+	$(STEP) "Instructions" cargo bench --quiet --package halley-bench --bench instructions -- $(if $(ACCEPT),--accept)
 
 image:
 	@scripts/need image
