@@ -130,21 +130,14 @@ pub fn parse(body: &Bytes, limits: &Limits) -> Result<Vec<Message>, ParseError> 
 
 /// Bounds nesting and the number of messages before anything is built of them.
 fn scan(body: &[u8], limits: &Limits) -> Result<(), ParseError> {
-    let (mut depth, mut messages, mut in_string, mut escaped) = (0usize, 0usize, false, false);
-    for &byte in body {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
+    let (mut depth, mut messages) = (0_usize, 0_usize);
+    let mut rest = body;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
         match byte {
-            b'"' => in_string = true,
+            b'"' => rest = behind_string(rest),
             b'[' | b'{' => {
-                messages += usize::from(depth == 1 && byte == b'{');
+                messages += usize::from(depth == 1 && *byte == b'{');
                 depth += 1;
                 if depth > limits.depth {
                     return Err(ParseError::Depth);
@@ -159,6 +152,18 @@ fn scan(body: &[u8], limits: &Limits) -> Result<(), ParseError> {
         }
     }
     Ok(())
+}
+
+/// What is left of `json` behind the string that it stands in.
+fn behind_string(mut json: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', json) {
+        let escapes = json.get(at) == Some(&b'\\');
+        json = json.get(at + 1 + usize::from(escapes)..).unwrap_or_default();
+        if !escapes {
+            return json;
+        }
+    }
+    &[]
 }
 
 /// A message as serde sees it: fields of any type, so that one bad field does not lose the whole array.
