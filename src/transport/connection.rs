@@ -1,4 +1,5 @@
-//! One HTTP/1.1 connection: hyper's while there is something to read or to write, and next to nothing while an answer is awaited.
+//! One HTTP/1.1 connection: hyper's while there is something to read or to write, and next to nothing while an answer is awaited
+//! for long.
 //!
 //! hyper keeps a buffer to read and one to write, and both are large beside a session. Most connections of long-polling clients wait
 //! nearly all of their time, so hyper is put away then. When the answer is there, it starts anew with a request that stands for
@@ -12,13 +13,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Response, StatusCode, Version};
 use hyper_util::rt::TokioTimer;
+use tokio::time::timeout;
 
 use super::http::{Reply, Server};
 use super::longpoll::Posted;
@@ -27,7 +29,10 @@ use super::response::Body;
 use crate::net::{Io, WRITE_STALL};
 use crate::telemetry::ShardMetrics;
 
-/// A request whose answer is awaited.
+/// Answers that come within this time are waited for by hyper: to put it away and fetch it again costs ten microseconds.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A request whose answer is awaited for long.
 struct Held {
     posted: Posted,
     verdict: Verdict,
@@ -51,24 +56,25 @@ impl Server {
             let active = Box::pin(self.clone().active(io, peer, answer));
             let Some((rest, held)) = active.await else { return };
             io = rest;
-            let Held { posted, verdict, stand_in } = held;
-            let mut response = tokio::select! {
-                response = posted.answer(&self) => response,
+            let Held { mut posted, verdict, stand_in } = held;
+            let found = tokio::select! {
+                found = posted.wait() => found,
                 () = io.closed() => return,
             };
+            let mut response = posted.response(&self, found);
             verdict.allow(response.headers_mut());
             io.unread(stand_in.as_bytes());
-            answer = Some(response);
+            answer = Some(Box::new(response));
         }
     }
 
-    /// Lets hyper serve a connection until it ends, or until the answer to a request has to be awaited. `answer` is for the first
+    /// Lets hyper serve a connection until it ends, or until the answer to a request has to be awaited for long. `answer` is for the first
     /// request.
     async fn active(
         self: Rc<Self>,
         io: Io,
         peer: SocketAddr,
-        answer: Option<Response<Body>>,
+        answer: Option<Box<Response<Body>>>,
     ) -> Option<(Io, Held)> {
         let mut drain = self.drain.clone();
         let mut builder = http1::Builder::new();
@@ -85,11 +91,15 @@ impl Server {
         let server = self.clone();
         let service = service_fn(move |request| {
             let (server, hold) = (server.clone(), hold.clone());
-            let answer = answer.take();
+            // In a box, since it takes much more room than what waits for the answer.
+            let task = answer.take().ok_or_else(|| {
+                let stand_in = stand_in(request.version(), request.headers());
+                (stand_in, Box::pin(server.clone().receive(request, peer.ip())))
+            });
             async move {
-                let response = match answer {
-                    Some(answer) => answer,
-                    None => server.clone().respond(request, peer, &hold).await,
+                let response = match task {
+                    Ok(answer) => *answer,
+                    Err((stand_in, receiving)) => server.respond(receiving, stand_in, &hold).await,
                 };
                 count(&server.metrics, response.status());
                 Ok::<_, Infallible>(response)
@@ -133,28 +143,25 @@ impl Server {
         None
     }
 
-    /// The response to a request. If it has to be awaited, this leaves the request in `hold` and never ends.
+    /// The response to a request that is being received. If it has to be awaited for long, this leaves the request in `hold` and never
+    /// ends.
     async fn respond(
-        self: Rc<Self>,
-        request: Request<Incoming>,
-        peer: SocketAddr,
+        &self,
+        receiving: impl Future<Output = Reply>,
+        stand_in: Box<str>,
         hold: &Cell<Option<Held>>,
     ) -> Response<Body> {
-        let stand_in = stand_in(request.version(), request.headers());
-        let (posted, verdict) = match self.clone().receive(request, peer.ip()).await {
+        let (mut posted, verdict) = match receiving.await {
             Reply::Now(response) => return response,
             Reply::Later(posted, verdict) => (posted, verdict),
         };
-        match posted.at_once(&self) {
-            Ok(mut response) => {
-                verdict.allow(response.headers_mut());
-                response
-            }
-            Err(posted) => {
-                hold.set(Some(Held { posted, verdict, stand_in }));
-                pending().await
-            }
-        }
+        let Ok(answer) = timeout(SOON, posted.wait()).await else {
+            hold.set(Some(Held { posted, verdict, stand_in }));
+            return pending().await;
+        };
+        let mut response = posted.response(self, answer);
+        verdict.allow(response.headers_mut());
+        response
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::oneshot;
 
 use super::body::{self, Content};
 use super::http::Server;
@@ -35,22 +35,13 @@ pub(super) async fn receive(server: &Server, body: Incoming, peer: Peer) -> Resu
 // === impl Posted ===
 
 impl Posted {
-    /// The response if the hub has it already.
-    pub(super) fn at_once(mut self, server: &Server) -> Result<Response<Body>, Self> {
-        match self.answer.try_recv() {
-            Err(TryRecvError::Empty) => Err(self),
-            Ok(answer) => Ok(self.response(server, Some(answer))),
-            Err(TryRecvError::Closed) => Ok(self.response(server, None)),
-        }
+    /// Waits for the hub's answer; `None` if the gateway is going down.
+    pub(super) async fn wait(&mut self) -> Option<crate::hub::Response> {
+        (&mut self.answer).await.ok()
     }
 
-    /// The response, when the hub has it.
-    pub(super) async fn answer(mut self, server: &Server) -> Response<Body> {
-        let answer = (&mut self.answer).await.ok();
-        self.response(server, answer)
-    }
-
-    fn response(self, server: &Server, answer: Option<crate::hub::Response>) -> Response<Body> {
+    /// The response of an answer.
+    pub(super) fn response(self, server: &Server, answer: Option<crate::hub::Response>) -> Response<Body> {
         let Some(answer) = answer else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is going down\n");
         };

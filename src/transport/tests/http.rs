@@ -14,6 +14,17 @@ fn settings() -> Settings {
     settings
 }
 
+/// How long a connect is held, in tests of connections: hyper waits itself, or it is put away.
+const HOLDS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(1200)];
+
+/// Settings by which a connect is held longer than that.
+fn patient() -> Settings {
+    let mut settings = settings();
+    settings.bayeux.timeout = Duration::from_secs(2);
+    settings.limits.header_timeout = Duration::from_secs(5);
+    settings
+}
+
 /// A session that has connected once and is subscribed to a channel.
 async fn session(wire: &mut Wire, channel: &str) -> String {
     let client = client_id(&wire.post(HANDSHAKE).await.body);
@@ -57,17 +68,19 @@ fn a_record_ends_a_held_connect() {
 #[test]
 fn a_client_that_leaves_a_held_connect_loses_nothing() {
     run(async {
-        let server = start(&settings());
-        let mut wire = Wire::open(server.address).await;
-        let client = session(&mut wire, "/a").await;
-        let mut other = Wire::open(server.address).await;
-        other.send("POST /cometd", &connect(&client)).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        drop(other);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert_eq!(server.driver.written.borrow().last(), Some(&false));
-        server.driver.records(&[("/a", "1")]);
-        assert!(wire.post(&connect(&client)).await.body.starts_with(r#"[{"channel":"/a","data":1},"#));
+        for hold in HOLDS {
+            let server = start(&patient());
+            let mut wire = Wire::open(server.address).await;
+            let client = session(&mut wire, "/a").await;
+            let mut other = Wire::open(server.address).await;
+            other.send("POST /cometd", &connect(&client)).await;
+            tokio::time::sleep(hold).await;
+            drop(other);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(server.driver.written.borrow().last(), Some(&false));
+            server.driver.records(&[("/a", "1")]);
+            assert!(wire.post(&connect(&client)).await.body.starts_with(r#"[{"channel":"/a","data":1},"#));
+        }
     });
 }
 
@@ -191,17 +204,20 @@ fn origins_are_checked() {
 #[test]
 fn connections_end_when_the_gateway_goes_down() {
     run(async {
-        let server = start(&settings());
-        let mut idle = Wire::open(server.address).await;
-        let client = session(&mut idle, "/a").await;
-        let mut held = Wire::open(server.address).await;
-        held.send("POST /cometd", &connect(&client)).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        server.drain.send_replace(true);
-        assert!(idle.ended().await);
-        let reply = held.reply().await;
-        assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
-        assert!(held.ended().await);
+        for hold in HOLDS {
+            let server = start(&patient());
+            let mut idle = Wire::open(server.address).await;
+            let client = session(&mut idle, "/a").await;
+            let mut held = Wire::open(server.address).await;
+            held.send("POST /cometd", &connect(&client)).await;
+            tokio::time::sleep(hold).await;
+            // The driver of these tests does not answer for the drain.
+            server.drain.send_replace(true);
+            assert!(idle.ended().await);
+            let reply = held.reply().await;
+            assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+            assert!(held.ended().await);
+        }
     });
 }
 
@@ -230,60 +246,64 @@ fn post(version: &str, lines: &str, body: &str) -> String {
 #[test]
 fn requests_that_are_sent_ahead_of_a_held_connect_are_answered_in_order() {
     run(async {
-        let server = start(&settings());
-        let mut wire = Wire::open(server.address).await;
-        let client = session(&mut wire, "/a").await;
-        let connect = connect(&client);
-        // More than hyper reads at once, and a part that comes while the connect is held.
-        let pad = format!("x-pad: {}\r\n", "y".repeat(6000));
-        let [first, second, third] =
-            ["/b", "/c", "/d"].map(|channel| post("1.1", &pad, &subscribe(&client, channel)));
-        let (early, late) = third.split_at(3000);
-        wire.say([&post("1.1", "", &connect), &first, &second, early].concat()).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        server.driver.records(&[("/a", "1")]);
-        wire.say(late).await;
-        assert!(wire.reply().await.body.starts_with(r#"[{"channel":"/a","data":1},"#));
-        for channel in ["/b", "/c", "/d"] {
-            let reply = wire.reply().await;
-            assert!(reply.body.contains(&format!(r#""subscription":"{channel}""#)), "{reply:?}");
+        for hold in HOLDS {
+            let server = start(&patient());
+            let mut wire = Wire::open(server.address).await;
+            let client = session(&mut wire, "/a").await;
+            let connect = connect(&client);
+            // More than hyper reads at once, and a part that comes while the connect is held.
+            let pad = format!("x-pad: {}\r\n", "y".repeat(6000));
+            let [first, second, third] =
+                ["/b", "/c", "/d"].map(|channel| post("1.1", &pad, &subscribe(&client, channel)));
+            let (early, late) = third.split_at(3000);
+            wire.say([&post("1.1", "", &connect), &first, &second, early].concat()).await;
+            tokio::time::sleep(hold).await;
+            server.driver.records(&[("/a", "1")]);
+            wire.say(late).await;
+            assert!(wire.reply().await.body.starts_with(r#"[{"channel":"/a","data":1},"#));
+            for channel in ["/b", "/c", "/d"] {
+                let reply = wire.reply().await;
+                assert!(reply.body.contains(&format!(r#""subscription":"{channel}""#)), "{reply:?}");
+            }
+            wire.say([&post("1.1", "", &connect), UPGRADE].concat()).await;
+            wire.say(frame(0x81, HANDSHAKE.as_bytes())).await;
+            assert!(wire.reply().await.body.starts_with(r#"[{"channel":"/meta/connect""#));
+            assert_eq!(wire.reply().await.status, 101);
+            assert_eq!(client_id(&wire.next_text().await).len(), 35);
+            assert!(!server.driver.written.borrow().contains(&false));
         }
-        wire.say([&post("1.1", "", &connect), UPGRADE].concat()).await;
-        wire.say(frame(0x81, HANDSHAKE.as_bytes())).await;
-        assert!(wire.reply().await.body.starts_with(r#"[{"channel":"/meta/connect""#));
-        assert_eq!(wire.reply().await.status, 101);
-        assert_eq!(client_id(&wire.next_text().await).len(), 35);
-        assert!(!server.driver.written.borrow().contains(&false));
     });
 }
 
 #[test]
 fn a_held_connect_is_answered_as_its_request_wants() {
     run(async {
-        let server = start(&settings());
-        for (version, lines, connection, stays) in [
-            ("1.1", "", None, true),
-            ("1.1", "connection: close\r\n", Some("close"), false),
-            ("1.0", "connection: keep-alive\r\n", Some("keep-alive"), true),
-            ("1.0", "", None, false),
-        ] {
-            let mut wire = Wire::open(server.address).await;
-            let client = session(&mut wire, "/a").await;
-            let lines = format!("origin: https://app.example.com\r\n{lines}");
-            wire.say(post(version, &lines, &connect(&client))).await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            server.driver.records(&[("/a", "1")]);
-            let reply = wire.reply().await;
-            assert!(reply.body.starts_with(r#"[{"channel":"/a","data":1},"#));
-            assert_eq!(reply.header("connection"), connection, "{version} {lines}");
-            assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example.com"));
-            assert!(reply.header("date").is_some());
-            if stays {
-                assert_eq!(wire.post("[]").await.body, "[]");
-            } else {
-                assert!(wire.ended().await, "{version} {lines}");
+        for hold in HOLDS {
+            let server = start(&patient());
+            for (version, lines, connection, stays) in [
+                ("1.1", "", None, true),
+                ("1.1", "connection: close\r\n", Some("close"), false),
+                ("1.0", "connection: keep-alive\r\n", Some("keep-alive"), true),
+                ("1.0", "", None, false),
+            ] {
+                let mut wire = Wire::open(server.address).await;
+                let client = session(&mut wire, "/a").await;
+                let lines = format!("origin: https://app.example.com\r\n{lines}");
+                wire.say(post(version, &lines, &connect(&client))).await;
+                tokio::time::sleep(hold).await;
+                server.driver.records(&[("/a", "1")]);
+                let reply = wire.reply().await;
+                assert!(reply.body.starts_with(r#"[{"channel":"/a","data":1},"#));
+                assert_eq!(reply.header("connection"), connection, "{version} {lines}");
+                assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example.com"));
+                assert!(reply.header("date").is_some());
+                if stays {
+                    assert_eq!(wire.post("[]").await.body, "[]");
+                } else {
+                    assert!(wire.ended().await, "{version} {lines}");
+                }
             }
+            assert_eq!(server.metrics.http_2xx.get(), 4 * 4 + 2);
         }
-        assert_eq!(server.metrics.http_2xx.get(), 4 * 4 + 2);
     });
 }
