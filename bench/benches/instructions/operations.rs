@@ -83,7 +83,7 @@ fn parse() -> Box<dyn FnMut()> {
 fn decode() -> Box<dyn FnMut()> {
     const MASK: [u8; 4] = [1, 2, 3, 4];
     let payload = publish();
-    let mut frame = vec![0x81, 0x80 | 126];
+    let mut frame = vec![0x81, 0xfe];
     frame.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_be_bytes());
     frame.extend_from_slice(&MASK);
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));

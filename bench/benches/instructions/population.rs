@@ -124,7 +124,9 @@ impl Population {
             let mut slices = [IoSlice::new(&[]); 16];
             let filled = outbox.fill(&mut slices);
             let slices = &slices[..filled];
-            slices.iter().for_each(|slice| see(slice));
+            for slice in slices {
+                see(slice);
+            }
             let count = slices.iter().map(|slice| slice.len()).sum();
             outbox.wrote(count);
         }
