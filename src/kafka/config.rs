@@ -95,6 +95,13 @@ impl Config {
         Self { user, publish_timeout: self.publish_timeout }
     }
 
+    /// The same, but of a producer that sends one record at a time to a partition.
+    pub(super) fn one_by_one(&self) -> Self {
+        let mut user = self.user.clone();
+        user.insert("batch.num.messages".into(), "1".into());
+        Self { user, publish_timeout: self.publish_timeout }
+    }
+
     /// Starts a client.
     pub(super) fn client(&self, kind: Kind) -> Result<Client, Error> {
         let mut properties = Properties::new();

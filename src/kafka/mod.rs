@@ -11,6 +11,7 @@ mod error;
 mod ffi;
 mod log;
 mod native;
+mod producer;
 mod reader;
 mod revival;
 #[cfg(test)]

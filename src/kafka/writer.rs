@@ -2,18 +2,13 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::ffi::{Client, Message, Seen};
-use super::native::{Code, Kind, Outgoing, Status};
-use super::revival::Revival;
+use super::native::{Code, Outgoing};
+use super::producer::{Alone, Producer};
 use super::{Config, Error};
-
-/// How long a reporting thread sleeps at most; reports wake it.
-const IDLE: Duration = Duration::from_millis(500);
 
 /// How long a look at one topic may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -94,13 +89,8 @@ pub enum Outcome {
 struct Inner {
     config: Config,
     producer: ArcSwap<Producer>,
-    report: Arc<dyn Fn(Report) + Send + Sync>,
-}
-
-struct Producer {
-    client: Client,
-    /// Takes nothing new, and closes after the last report.
-    retired: AtomicBool,
+    /// For topics that refused a request as too large.
+    alone: Arc<Alone>,
 }
 
 // === impl Writer ===
@@ -113,12 +103,13 @@ impl Writer {
     ///
     /// [`Error::Start`].
     pub fn start(config: &Config, report: impl Fn(Report) + Send + Sync + 'static) -> Result<Self, Error> {
-        let report: Arc<dyn Fn(Report) + Send + Sync> = Arc::new(report);
-        let producer = Producer::start(config, &report)?;
-        Ok(Self(Arc::new(Inner { config: config.clone(), producer: ArcSwap::new(producer), report })))
+        let alone = Arc::new(Alone::new(config, report));
+        let producer = ArcSwap::new(Producer::start(config, Arc::clone(&alone))?);
+        Ok(Self(Arc::new(Inner { config: config.clone(), producer, alone })))
     }
 
-    /// Takes a record for writing. Records of a partition are written in the order taken.
+    /// Takes a record for writing. Records of a partition are written in the order taken, except those that shared a request which
+    /// was the first to be too large for their topic: they are written again one by one, behind what was on its way by then.
     ///
     /// # Errors
     ///
@@ -133,6 +124,9 @@ impl Writer {
             headers: write.headers,
             token: write.token,
         };
+        if self.0.alone.has(write.topic) {
+            return self.0.alone.produce(&message).map_err(SendError::from);
+        }
         let producer = self.0.producer.load();
         match producer.client.produce(&message) {
             Ok(()) => Ok(()),
@@ -149,14 +143,14 @@ impl Writer {
     /// after a while. Does not wait for it.
     pub(super) fn look_again(&self, topic: &str, count: i32, then: impl FnOnce() + Send + 'static) {
         let Ok(topic) = CString::new(topic) else { return };
-        let producer = self.0.producer.load_full();
+        let producers = [Some(self.0.producer.load_full()), self.0.alone.producer()];
         let look = move || {
             let until = Instant::now() + LOOK_TIMEOUT;
-            let knows = || {
+            let knows = |producer: &Arc<Producer>| {
                 let found = producer.client.topics(Some(&topic), LOOK_TIMEOUT);
                 found.is_ok_and(|found| found.iter().any(|(_, partitions)| *partitions >= count))
             };
-            while !knows() && Instant::now() < until {
+            while !producers.iter().flatten().all(knows) && Instant::now() < until {
                 std::thread::sleep(LOOK_EVERY);
             }
             then();
@@ -169,64 +163,29 @@ impl Writer {
     /// Goes on with a new producer: after a topic was deleted and created again, the old one would take the new one's leader
     /// epochs for stale. What the old one took is still reported.
     pub(super) fn renew(&self) {
-        match Producer::start(&self.0.config, &self.0.report) {
+        match Producer::start(&self.0.config, Arc::clone(&self.0.alone)) {
             Ok(producer) => self.0.producer.swap(producer).retire(),
             Err(error) => tracing::error!(%error, "no new Kafka producer; going on with the old one"),
         }
+        self.0.alone.forget();
     }
 
     /// Waits until every record taken is reported; `false` if `timeout` was too short. Blocks.
     pub fn flush(&self, timeout: Duration) -> bool {
+        let begun = Instant::now();
+        // What the first refuses as too large goes to the other.
         self.0.producer.load_full().client.flush(timeout)
+            && self
+                .0
+                .alone
+                .producer()
+                .is_none_or(|alone| alone.client.flush(timeout.saturating_sub(begun.elapsed())))
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.producer.load().retire();
-    }
-}
-
-// === impl Producer ===
-
-impl Producer {
-    fn start(config: &Config, report: &Arc<dyn Fn(Report) + Send + Sync>) -> Result<Arc<Self>, Error> {
-        let client = config.client(Kind::Producer)?;
-        let producer = Arc::new(Self { client, retired: AtomicBool::new(false) });
-        let (work, report) = (Arc::clone(&producer), Arc::clone(report));
-        let thread = std::thread::Builder::new().name("kafka-reports".into());
-        thread.spawn(move || work.run(&*report)).map_err(|error| Error::Start(error.to_string()))?;
-        Ok(producer)
-    }
-
-    fn run(&self, report: &dyn Fn(Report)) {
-        let mut revival = Revival::default();
-        while !self.retired.load(Ordering::Acquire) || self.client.unreported() > 0 {
-            let Some(event) = revival.poll(&self.client, IDLE) else { continue };
-            if matches!(event.see(), Seen::Reports) {
-                while let Some(message) = event.next_message() {
-                    report(Report { token: message.token(), outcome: outcome_of(message) });
-                }
-            }
-        }
-    }
-
-    fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
-        self.client.wake();
-    }
-}
-
-fn outcome_of(message: Message<'_>) -> Outcome {
-    let Some(code) = message.error() else {
-        return Outcome::Written { partition: message.partition(), offset: message.offset() };
-    };
-    match message.status() {
-        Status::NotPersisted if matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => {
-            Outcome::TooLarge
-        }
-        Status::NotPersisted => Outcome::NotWritten { reason: super::words(code) },
-        Status::PossiblyPersisted | Status::Persisted => Outcome::Unknown { reason: super::words(code) },
     }
 }
 

@@ -73,18 +73,23 @@ fn large_publishes_are_written_and_larger_ones_refused_without_harm() {
         let large: Value = serde_json::from_str(&text(1, 990_000)).expect("JSON");
         let reply = client.publish("/n/large", &large);
         assert_eq!(reply["successful"], true, "{transport:?}: {reply}");
-        // Some too large for the producer, some for the topic, each with its own answer, and others between them.
+        // Sent together, some too large for the producer, some for the topic: each has its own answer.
         let larger: Value = serde_json::from_str(&text(2, 1_005_000)).expect("JSON");
         let over_topic: Value = serde_json::from_str(&text(3, 20_000)).expect("JSON");
-        let refused = |reply: &Value, error: &str| {
-            assert_eq!(reply["successful"], false, "{transport:?}: {reply}");
-            assert_eq!(reply["error"], error, "{transport:?}");
-        };
+        let mut ids = Vec::new();
         for n in 0..10 {
-            let reply = client.publish("/s/k", &json!(n));
-            assert_eq!(reply["successful"], true, "{transport:?}: {reply}");
-            refused(&client.publish("/s/k", &over_topic), "413:/s/k:too_large");
-            refused(&client.publish("/n/k", &larger), "413:/n/k:too_large");
+            ids.push((client.send(&json!({ "channel": "/s/k", "data": n })).expect("sent"), None));
+            let sent = client.send(&json!({ "channel": "/s/k", "data": over_topic })).expect("sent");
+            ids.push((sent, Some("413:/s/k:too_large")));
+        }
+        ids.push((
+            client.send(&json!({ "channel": "/n/k", "data": larger })).expect("sent"),
+            Some("413:/n/k:too_large"),
+        ));
+        for (id, error) in ids {
+            let reply = client.reply(&id, Duration::from_secs(20)).expect("an answer");
+            assert_eq!(reply["successful"], error.is_none(), "{transport:?}: {reply}");
+            assert_eq!(reply.get("error").and_then(Value::as_str), error, "{transport:?}");
         }
         for listener in &mut of_large {
             let (channel, data) = listener.expect_event();
