@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::numbers::{QUIET, take};
 use crate::support::bayeux::{BOTH, Client};
+use crate::support::eventually;
 use crate::support::gateway::Gateway;
 use crate::support::kafka::Kafka;
 use crate::support::records::Writer;
@@ -38,6 +40,13 @@ fn create_all(kafka: &Kafka) {
             result.expect("the topic is created");
         }
     }
+    let probe: BaseConsumer = kafka.config().create().expect("a client");
+    eventually(Duration::from_mins(1), "all topics have leaders", || {
+        probe.fetch_metadata(None, Duration::from_secs(5)).is_ok_and(|metadata| {
+            let led = metadata.topics().iter().filter(|t| t.partitions().iter().all(|p| p.leader() >= 0));
+            led.filter(|topic| topic.name().starts_with("many.")).count() == TOPICS
+        })
+    });
 }
 
 #[test]
