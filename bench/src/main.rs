@@ -62,9 +62,9 @@ struct Run {
     /// The gateway's program; without, the one beside this program.
     #[arg(long)]
     gateway: Option<PathBuf>,
-    /// The core of the gateway and of the floors.
-    #[arg(long, default_value_t = 0)]
-    server_core: usize,
+    /// The cores of the gateway, which gets a shard for each, and of the floors: `0,1`.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    server_cores: Vec<usize>,
     /// The core of clients, writer and Kafka.
     #[arg(long, default_value_t = 1)]
     client_core: usize,
@@ -176,7 +176,7 @@ fn run(args: Run, open_files: u64) -> Result<()> {
     machine::pin(args.client_core)?;
     let beside = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("halley"));
     let gateway = args.gateway.map_or_else(beside, Ok)?;
-    let mut stage = Stage::new(gateway, args.server_core)?;
+    let mut stage = Stage::new(gateway, args.server_cores)?;
     program::timed(|| {
         if args.idle {
             return program::idle_clients(&mut stage, open_files);

@@ -20,8 +20,8 @@ pub struct Stage {
     pub kafka: Kafka,
     /// The gateway's program.
     pub gateway: PathBuf,
-    /// The core that servers run on.
-    pub core: usize,
+    /// The cores that servers run on; the gateway gets a shard for each.
+    pub cores: Vec<usize>,
     topics: u32,
 }
 
@@ -65,9 +65,9 @@ impl Kind {
 // === impl Stage ===
 
 impl Stage {
-    pub fn new(gateway: PathBuf, core: usize) -> Result<Self> {
+    pub fn new(gateway: PathBuf, cores: Vec<usize>) -> Result<Self> {
         ensure!(gateway.is_file(), "{} is not there: build it first", gateway.display());
-        Ok(Self { kafka: Kafka::steady(), gateway, core, topics: 0 })
+        Ok(Self { kafka: Kafka::steady(), gateway, cores, topics: 0 })
     }
 
     pub fn topic(&mut self, partitions: i32) -> Topic {
@@ -111,10 +111,11 @@ impl Stage {
         }
     }
 
-    /// A program on the servers' core.
+    /// A program on the servers' cores.
     fn command(&self, program: &PathBuf) -> std::process::Command {
         let mut pinned = command("taskset");
-        pinned.args(["-c", &self.core.to_string()]).arg(program);
+        let cores: Vec<String> = self.cores.iter().map(ToString::to_string).collect();
+        pinned.args(["-c", &cores.join(",")]).arg(program);
         pinned
     }
 
@@ -147,7 +148,11 @@ impl Stage {
             ),
         )?;
         let mut gateway = self.command(&self.gateway);
-        gateway.args(["serve", "--config"]).arg(&settings).args(["--set", "shards=1"]);
+        gateway
+            .args(["serve", "--config"])
+            .arg(&settings)
+            .arg("--set")
+            .arg(format!("shards={}", self.cores.len()));
         let mut process = Process::start("halley", gateway);
         wait(&mut process, || ready(admin).unwrap_or(false))?;
         Ok(Server { process, addr, _dir: Some(dir) })
