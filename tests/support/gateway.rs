@@ -58,14 +58,25 @@ impl Gateway {
 
     /// With settings of the test's own.
     pub fn with(setup: &Setup<'_>) -> Self {
+        Self::with_properties(setup, &[], &[])
+    }
+
+    /// With more of librdkafka's properties, and environment variables that settings refer to.
+    pub fn with_properties(
+        setup: &Setup<'_>,
+        properties: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the gateway");
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let (listen, admin) = (local(free_port()), local(free_port()));
         std::fs::create_dir(dir.path().join("mappings")).expect("a folder for mappings");
         std::fs::write(dir.path().join("mappings/routes.yaml"), setup.routes).expect("mappings are written");
         let config = dir.path().join("halley.yaml");
+        let properties =
+            properties.iter().fold(String::new(), |all, (name, value)| format!("{all}, {name}: \"{value}\""));
         let text = format!(
-            "listen: {listen}\nadmin: {admin}\nkafka: {{ bootstrap.servers: \"{}\" }}\nmappings: {}\n{}\n",
+            "listen: {listen}\nadmin: {admin}\nkafka: {{ bootstrap.servers: \"{}\"{properties} }}\nmappings: {}\n{}\n",
             setup.kafka,
             dir.path().join("mappings").display(),
             setup.settings,
@@ -73,7 +84,7 @@ impl Gateway {
         std::fs::write(&config, text).expect("settings are written");
         let started = Instant::now();
         let mut command = process::command(binary());
-        command.arg("serve").arg("--config").arg(&config);
+        command.arg("serve").arg("--config").arg(&config).envs(environment.iter().copied());
         let process = Process::start("halley", command);
         let mut gateway = Self { process, dir, listen, admin, started, ready_after: Duration::ZERO };
         gateway.wait_until_ready();

@@ -1,7 +1,8 @@
 //! A real Apache Kafka: one node, broker and controller, in a directory of its own, started, killed and started again at will.
+//! (Several of them are a [`Cluster`](super::cluster::Cluster).)
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -19,8 +20,24 @@ use super::{cache, eventually};
 /// A broker, running or not; its ports and its data stay the same.
 pub struct Kafka {
     dir: TempDir,
-    port: u16,
+    /// What clients are told of it, or of all nodes of its cluster.
+    bootstrap: String,
+    replication: i32,
     broker: Option<Process>,
+}
+
+/// How a node is made.
+pub struct Node<'a> {
+    pub port: u16,
+    pub controller_port: u16,
+    /// Properties after those of `scripts/kafka/server.properties`: of two of a name the later one counts.
+    pub properties: &'a str,
+    /// How its storage is formatted.
+    pub format: &'a [&'a str],
+    /// What clients are told, if not this node alone.
+    pub bootstrap: Option<String>,
+    /// Replicas of the topics that are created by it.
+    pub replication: i32,
 }
 
 /// A TCP port that is free now. Outside the range that the kernel gives to outgoing connections: nothing takes it while a server
@@ -54,7 +71,7 @@ impl Kafka {
 
     /// A new broker that answers, for tests that do it no harm: that the machine is busy does not take it out of its cluster.
     pub fn steady() -> Self {
-        Self::format(Duration::from_secs(9)).launched()
+        Self::absent_with("", &[]).launched()
     }
 
     /// A new broker that answers.
@@ -65,7 +82,7 @@ impl Kafka {
     /// A broker with its ports chosen and its storage formatted, but not running.
     pub fn absent() -> Self {
         // A broker that was killed may come back only after its old session has run out.
-        Self::format(Duration::from_secs(2))
+        Self::absent_with("broker.session.timeout.ms=2000\n", &[])
     }
 
     fn launched(mut self) -> Self {
@@ -73,23 +90,55 @@ impl Kafka {
         self
     }
 
-    /// `session`: how long the cluster keeps a broker of which it hears nothing.
-    fn format(session: Duration) -> Self {
+    /// The same, with properties of its own and formatted with more arguments.
+    pub fn absent_with(properties: &str, format: &[&str]) -> Self {
+        Self::node(&Node {
+            port: free_port(),
+            controller_port: free_port(),
+            properties,
+            format: &[&["--standalone"], format].concat(),
+            bootstrap: None,
+            replication: 1,
+        })
+    }
+
+    /// A node, not running.
+    pub fn node(node: &Node<'_>) -> Self {
         let dir = tempfile::tempdir().expect("a directory for Kafka");
-        let (port, controller) = (free_port(), free_port());
-        let properties = include_str!("../../scripts/kafka/server.properties")
-            .replace("@PORT@", &port.to_string())
-            .replace("@CONTROLLER_PORT@", &controller.to_string())
-            .replace("@SESSION_MS@", &session.as_millis().to_string())
+        let mut properties = include_str!("../../scripts/kafka/server.properties")
+            .replace("@PORT@", &node.port.to_string())
+            .replace("@CONTROLLER_PORT@", &node.controller_port.to_string())
             .replace("@DATA@", dir.path().join("data").to_str().expect("a path in UTF-8"));
-        std::fs::write(dir.path().join("server.properties"), properties).expect("properties are written");
-        let kafka = Self { dir, port, broker: None };
-        let mut format = kafka.java("kafka.tools.StorageTool");
-        format.args(["format", "--standalone", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"]);
-        format.arg(kafka.dir.path().join("server.properties"));
-        let status = Process::start("kafka format", format).wait(Duration::from_mins(1));
-        assert!(status.success(), "the storage of Kafka could not be formatted");
+        properties.push_str(node.properties);
+        let file = dir.path().join("server.properties");
+        std::fs::write(&file, properties).expect("properties are written");
+        let bootstrap = node.bootstrap.clone().unwrap_or_else(|| format!("127.0.0.1:{}", node.port));
+        let kafka = Self { dir, bootstrap, replication: node.replication, broker: None };
+        let file = file.to_str().expect("a path in UTF-8");
+        let format = [&["format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", file], node.format].concat();
+        kafka.tool("kafka.tools.StorageTool", &format);
         kafka
+    }
+
+    /// No node, but what tools and clients are told of a cluster.
+    pub fn of_cluster(bootstrap: String, replication: i32) -> Self {
+        let dir = tempfile::tempdir().expect("a directory for tools");
+        Self { dir, bootstrap, replication, broker: None }
+    }
+
+    /// Runs one of Kafka's tools to its end; what it printed.
+    pub fn tool(&self, class: &str, args: &[&str]) -> String {
+        let mut java = self.java(class);
+        java.args(args);
+        let mut tool = Process::start("a tool of Kafka", java);
+        let status = tool.wait(Duration::from_mins(1));
+        assert!(status.success(), "{class} {args:?}: {status}: {}", tool.log());
+        tool.log()
+    }
+
+    /// Its directory, for what its properties name.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// `java` with one of Kafka's classes.
@@ -102,7 +151,8 @@ impl Kafka {
         // The class archive wants the list of jars exactly as scripts/kafka/archive had it.
         jars.sort();
         let mut java = process::command("java");
-        java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
+        // Enough for a node; three of them run beside each other.
+        java.args(["-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
             .arg(format!("-XX:SharedArchiveFile={}", home.join("kafka.jsa").display()))
             .args(["-cp", &jars.join(":"), class])
@@ -112,7 +162,7 @@ impl Kafka {
 
     /// `host:port`, for `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.bootstrap.clone()
     }
 
     /// Starts it without waiting.
@@ -156,10 +206,8 @@ impl Kafka {
 
     /// Takes the broker out of the cluster while it runs: it goes on answering, but that there is no broker.
     pub fn unregister(&self) {
-        let mut tool = self.java("org.apache.kafka.tools.ClusterTool");
-        tool.args(["unregister", "--bootstrap-server", &self.bootstrap(), "--id", "1"]);
-        let status = Process::start("kafka cluster tool", tool).wait(Duration::from_mins(1));
-        assert!(status.success(), "the broker could not be taken out of its cluster");
+        let args = ["unregister", "--bootstrap-server", &self.bootstrap, "--id", "1"];
+        self.tool("org.apache.kafka.tools.ClusterTool", &args);
     }
 
     /// What every plain client of this broker is configured with.
@@ -183,7 +231,7 @@ impl Kafka {
     /// Creates a topic with its own configuration.
     pub fn create_topic_with(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().expect("an admin client");
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.replication));
         for (key, value) in config {
             topic = topic.set(key, value);
         }

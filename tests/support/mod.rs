@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod bayeux;
+pub mod cluster;
 pub mod gateway;
 pub mod http;
 pub mod kafka;
@@ -11,6 +12,7 @@ pub mod node;
 pub mod process;
 pub mod records;
 pub mod scan;
+pub mod toxiproxy;
 pub mod ws;
 
 use std::path::PathBuf;

@@ -1,0 +1,51 @@
+//! Brokers die, hang and hand over what they lead.
+
+use std::time::Duration;
+
+use crate::numbers::{PARTITIONS, routes, stream};
+use crate::support::cluster::{BROKERS, Cluster};
+use crate::support::gateway::Gateway;
+use crate::support::unique;
+
+/// How long a stream may take to go on after a broker is gone: until the cluster notices, and then the clients.
+const FAILOVER: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_broker_is_killed_and_comes_back_and_no_record_is_lost_or_doubled() {
+    let cluster = Cluster::shared();
+    let topic = unique("killed");
+    cluster.kafka().create_topic(&topic, PARTITIONS);
+    cluster.wait_until_replicated(&topic);
+    let gateway = Gateway::start(cluster.kafka(), &routes(&topic));
+    let victim = cluster.led(&topic)[0].leader;
+    let outcome = stream(&gateway, cluster.kafka(), &topic, |progress| {
+        progress.goes_on(FAILOVER);
+        cluster.kill(victim);
+        progress.goes_on(FAILOVER);
+        cluster.launch(victim, &topic);
+        progress.goes_on(FAILOVER);
+    });
+    assert!(outcome.longest_gap < FAILOVER, "reading went on after {:?}", outcome.longest_gap);
+}
+
+#[test]
+fn leaders_move_in_the_middle_and_no_record_is_lost_or_doubled() {
+    let cluster = Cluster::shared();
+    let topic = unique("moved");
+    cluster.kafka().create_topic(&topic, PARTITIONS);
+    let gateway = Gateway::start(cluster.kafka(), &routes(&topic));
+    let on = |turn: i32| -> Vec<Vec<i32>> {
+        let broker = |n: i32| n.rem_euclid(BROKERS) + 1;
+        (0..PARTITIONS).map(|p| vec![broker(p + turn), broker(p + turn + 1)]).collect()
+    };
+    let outcome = stream(&gateway, cluster.kafka(), &topic, |progress| {
+        for turn in 0..BROKERS {
+            progress.goes_on(FAILOVER);
+            // Each partition leaves one of the brokers altogether.
+            cluster.reassign(&topic, &on(turn));
+        }
+        progress.goes_on(FAILOVER);
+    });
+    assert_eq!(outcome.failed, Vec::<String>::new(), "publishes wait for the new leader");
+    assert!(outcome.longest_gap < Duration::from_secs(5), "reading went on after {:?}", outcome.longest_gap);
+}
