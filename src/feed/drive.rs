@@ -12,7 +12,7 @@ use super::decode::{Decoder, OpenTopics};
 use super::interest::{Effect, Interest, Times};
 use super::reads::{RouteReads, reads_of};
 use super::{Command, Reply, Settings, ShardInbox, SubscribeError};
-use crate::kafka::{Catalog, Config, Error, Found, From, OffsetOf, Reader};
+use crate::kafka::{Catalog, Config, Error, From, Looked, OffsetOf, Reader};
 use crate::route::RouteTable;
 use crate::stream::Topic;
 use crate::telemetry::NodeMetrics;
@@ -23,7 +23,7 @@ const MANY: usize = 256;
 /// What Kafka answered.
 enum Answer {
     Listed(Result<Arc<[(String, i32)]>, Error>),
-    Found(Result<Vec<Found>, Error>),
+    Found(Result<Looked, Error>),
     Ended(Result<Vec<OffsetOf>, Error>),
 }
 
@@ -137,7 +137,13 @@ impl Driver {
         match answer {
             Answer::Listed(Ok(topics)) => self.interest.listed(now, Ok(&topics)),
             Answer::Listed(Err(error)) => self.interest.listed(now, Err(words(error))),
-            Answer::Found(found) => self.interest.found(now, found.map_err(words)),
+            Answer::Found(looked) => {
+                let looked = looked.map(|Looked { found, denied }| {
+                    self.interest.denied(denied);
+                    found
+                });
+                self.interest.found(now, looked.map_err(words));
+            }
             Answer::Ended(ends) => self.interest.ended(now, ends.map_err(words)),
         }
     }

@@ -60,6 +60,9 @@ pub enum SubscribeError {
     /// No route has channels that the pattern matches.
     #[error("no route has such channels")]
     UnknownChannel,
+    /// Kafka's ACLs keep the gateway from the topics.
+    #[error("Kafka does not let the gateway read it")]
+    Denied,
     /// Kafka could not be asked in time.
     #[error("Kafka: {0}")]
     Kafka(String),

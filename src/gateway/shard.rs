@@ -271,6 +271,7 @@ impl Driver {
         let reply = move |result: Result<crate::feed::Start, SubscribeError>| {
             let result = result.map(|start| start.positions).map_err(|error| match error {
                 SubscribeError::UnknownChannel => Error::unknown_channel(name.as_str()),
+                SubscribeError::Denied => Error::about(403, name.as_str(), "denied_by_kafka"),
                 SubscribeError::Kafka(reason) => {
                     Error::about(504, name.as_str(), format!("kafka_unavailable, {reason}"))
                 }
@@ -333,7 +334,7 @@ impl Driver {
             Outcome::Written { .. } => self.metrics.publishes_written.inc(),
             Outcome::NotWritten { .. } => self.metrics.publishes_not_written.inc(),
             Outcome::Unknown { .. } => self.metrics.publishes_outcome_unknown.inc(),
-            Outcome::TooLarge => self.metrics.publishes_refused.inc(),
+            Outcome::TooLarge | Outcome::Denied => self.metrics.publishes_refused.inc(),
         }
     }
 

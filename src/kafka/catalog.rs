@@ -47,6 +47,15 @@ pub struct Found {
     pub leaders: Vec<bool>,
 }
 
+/// What became of a look at topics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Those that exist and may be read.
+    pub found: Vec<Found>,
+    /// Those that ACLs keep these credentials from reading, or from seeing whether they exist.
+    pub denied: BTreeSet<Arc<str>>,
+}
+
 /// A topic as these credentials see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspected {
@@ -109,7 +118,7 @@ struct State {
 
 enum Waiting {
     /// For topics of these names; nobody waits for a refresh.
-    Described(Vec<CString>, Option<Answer<Vec<Found>>>),
+    Described(Vec<CString>, Option<Answer<Looked>>),
     Inspected(Answer<Vec<Inspected>>),
     Offsets(Answer<Vec<native::PartitionOffset>>),
     Lookup(Box<str>),
@@ -163,14 +172,14 @@ impl Catalog {
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Those of the topics `names` that exist.
+    /// Looks at the topics `names`.
     ///
     /// # Errors
     ///
     /// [`Error::TimedOut`] or [`Error::Kafka`].
-    pub async fn find(&self, names: &BTreeSet<Arc<str>>, timeout: Duration) -> Result<Vec<Found>, Error> {
+    pub async fn find(&self, names: &BTreeSet<Arc<str>>, timeout: Duration) -> Result<Looked, Error> {
         if names.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Looked::default());
         }
         let timeout = self.0.shared.ready(timeout).await?;
         let (answer, answered) = oneshot::channel();
@@ -384,17 +393,26 @@ impl Shared {
             let _ = asked.send(answer.map(|all| all.into_iter().map(inspected).collect()));
             return;
         }
+        let unseen = answer.iter().flatten().any(|it| it.error == Some(Code::TopicAuthorizationFailed));
+        let denied: BTreeSet<Arc<str>> =
+            answer.iter().flatten().filter(|it| is_denied(it)).map(|it| it.name.as_str().into()).collect();
         let answer = answer.map(|all| all.into_iter().filter_map(found).collect::<Vec<_>>());
         match waiting {
             Some(Waiting::Described(asked, waiting)) => {
                 if let Ok(found) = &answer {
+                    // What may not be read may be written to.
                     self.know(found, &asked);
                 }
                 if let Some(waiting) = waiting {
-                    let _ = waiting.send(answer);
+                    let readable = |mut found: Vec<Found>| {
+                        found.retain(|topic| !denied.contains(topic.name.as_str()));
+                        Looked { found, denied }
+                    };
+                    let _ = waiting.send(answer.map(readable));
                 }
             }
             Some(Waiting::Lookup(name)) => {
+                let answer = if unseen { Err(Error::Denied) } else { answer };
                 if let Ok(found) = &answer {
                     self.know(found, &[]);
                 }
@@ -477,9 +495,11 @@ impl Shared {
         }
     }
 
-    fn describe(&self, names: &[CString], answer: Option<Answer<Vec<Found>>>, timeout: Duration) {
+    fn describe(&self, names: &[CString], answer: Option<Answer<Looked>>, timeout: Duration) {
+        let with_rights = answer.is_some();
         let token = self.expect(Waiting::Described(names.to_vec(), answer));
-        self.client.describe(names, false, timeout, token);
+        // Only those who wait want to know what may be read.
+        self.client.describe(names, with_rights, timeout, token);
     }
 
     fn expect(&self, waiting: Waiting) -> u64 {
@@ -490,6 +510,15 @@ impl Shared {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether ACLs keep these credentials from reading a topic; brokers that do not say so count as willing.
+fn is_denied(topic: &Description) -> bool {
+    let unreadable = |rights: &Vec<Right>| !rights.contains(&Right::RD_KAFKA_ACL_OPERATION_READ);
+    match topic.error {
+        None | Some(Code::LeaderNotAvailable) => topic.rights.as_ref().is_some_and(unreadable),
+        Some(code) => code == Code::TopicAuthorizationFailed,
     }
 }
 

@@ -9,6 +9,9 @@ pub enum Error {
     /// No answer in time; Kafka may be away.
     #[error("no answer from Kafka in time: {0}")]
     TimedOut(String),
+    /// ACLs keep these credentials from the topic.
+    #[error("ACLs do not allow it")]
+    Denied,
     /// Kafka answered with an error, or librdkafka gave up.
     #[error("{0}")]
     Kafka(String),

@@ -19,7 +19,7 @@ mod revival;
 mod tests;
 mod writer;
 
-pub use catalog::{Catalog, Found, Inspected, OffsetOf};
+pub use catalog::{Catalog, Found, Inspected, Looked, OffsetOf};
 pub use config::{BadProperty, Config};
 #[cfg(feature = "dev")]
 pub use dev::DevBroker;

@@ -85,6 +85,7 @@ fn outcome_of(message: Message<'_>) -> Outcome {
         Status::NotPersisted if matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => {
             Outcome::TooLarge
         }
+        Status::NotPersisted if code == Code::TopicAuthorizationFailed => Outcome::Denied,
         Status::NotPersisted => Outcome::NotWritten { reason: super::words(code) },
         Status::PossiblyPersisted | Status::Persisted => Outcome::Unknown { reason: super::words(code) },
     }

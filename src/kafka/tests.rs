@@ -263,11 +263,13 @@ async fn the_catalog_knows_topics_and_the_ends_of_their_logs() {
     assert_eq!(catalog.partitions("t"), Some(2));
     assert_eq!(catalog.lookup("no-such").await, Ok(None));
 
-    let found = catalog.find(&BTreeSet::from(["t".into(), "no-such".into()]), SOON).await.unwrap();
+    let looked = catalog.find(&BTreeSet::from(["t".into(), "no-such".into()]), SOON).await.unwrap();
+    let found = looked.found;
+    assert!(looked.denied.is_empty());
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].name.as_str(), found[0].leaders.as_slice()), ("t", &[true, true][..]));
     rig.broker.create_topic("late", 1);
-    let late = catalog.find(&BTreeSet::from(["late".into()]), SOON).await.unwrap();
+    let late = catalog.find(&BTreeSet::from(["late".into()]), SOON).await.unwrap().found;
     assert_ne!(late[0].id, found[0].id);
 
     let of: [(Arc<str>, i32); 3] = [("t".into(), 1), ("t".into(), 0), ("no-such".into(), 0)];
@@ -281,7 +283,7 @@ async fn the_catalog_knows_topics_and_the_ends_of_their_logs() {
     // Deleted and created again: another id, and the writer goes on with the new one.
     catalog.inform(rig.writer.clone());
     assert!(rig.broker.delete_topic("t") && rig.broker.create_topic("t", 3));
-    let again = catalog.find(&BTreeSet::from(["t".into()]), SOON).await.unwrap();
+    let again = catalog.find(&BTreeSet::from(["t".into()]), SOON).await.unwrap().found;
     assert_ne!(again[0].id, found[0].id);
     assert_eq!(catalog.partitions("t"), Some(3));
     let rig = tokio::task::spawn_blocking(move || {

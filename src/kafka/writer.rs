@@ -79,6 +79,8 @@ pub enum Outcome {
         /// In words.
         reason: String,
     },
+    /// Not in Kafka, since ACLs do not allow it.
+    Denied,
     /// In Kafka or not; it was on its way, and no answer came in time.
     Unknown {
         /// In words.

@@ -1,7 +1,7 @@
 //! What went wrong with a publish, in the words of the protocol.
 
 use crate::bayeux::{Channel, Error};
-use crate::kafka::{Outcome, SendError};
+use crate::kafka::{self, Outcome, SendError};
 use crate::route::{TargetError, ValueError};
 
 /// The gateway has no place for a publish, or the route does not take it.
@@ -23,9 +23,17 @@ pub(super) fn no_topic(channel: &Channel) -> Error {
     Error::about(404, channel.as_str(), "unknown_topic")
 }
 
-/// Kafka could not be asked about the topic, so nothing was sent.
-pub(super) fn not_asked(channel: &Channel) -> Error {
-    Error::about(504, channel.as_str(), "not_written, Kafka is out of reach")
+/// Kafka said nothing of the topic, so nothing was sent.
+pub(super) fn not_asked(channel: &Channel, error: &kafka::Error) -> Error {
+    match error {
+        kafka::Error::Denied => denied(channel),
+        _ => Error::about(504, channel.as_str(), "not_written, Kafka is out of reach"),
+    }
+}
+
+/// Kafka's ACLs do not allow it.
+fn denied(channel: &Channel) -> Error {
+    Error::about(403, channel.as_str(), "denied_by_kafka")
 }
 
 /// The producer did not take the record.
@@ -43,6 +51,7 @@ pub(super) fn unwritten(channel: &Channel, outcome: &Outcome) -> Result<(), Erro
     match outcome {
         Outcome::Written { .. } => Ok(()),
         Outcome::TooLarge => Err(Error::about(413, channel.as_str(), "too_large")),
+        Outcome::Denied => Err(denied(channel)),
         Outcome::NotWritten { reason } => {
             Err(Error::about(504, channel.as_str(), format!("not_written, {reason}")))
         }

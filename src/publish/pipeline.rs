@@ -252,7 +252,7 @@ impl<L: Copy + Eq + Hash, T> Pipeline<L, T> {
                 // Those behind it ask again, each for itself: the topic may be there by then.
                 let error = match count {
                     Ok(_) => failure::no_topic(&publish.channel),
-                    Err(_) => failure::not_asked(&publish.channel),
+                    Err(error) => failure::not_asked(&publish.channel, error),
                 };
                 self.bounds.give_back();
                 self.effects.push_back(Effect::Done(publish.ticket, Err(error)));

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::topic::{Known, Reading, partitions_of};
 use super::{Effect, Interest, QUICK, RETRY, Reads, Start, Waiting};
+use crate::feed::SubscribeError;
 use crate::kafka::{Found, From, OffsetOf};
 use crate::stream::Topic;
 
@@ -19,6 +20,8 @@ pub(super) struct Round {
     doubt: Option<u64>,
     /// The topics that there are, of those asked for.
     there: BTreeSet<Arc<str>>,
+    /// The topics that ACLs keep from us, of those asked for.
+    denied: BTreeSet<Arc<str>>,
     /// Literal topics that there are not.
     missing: bool,
     /// Partitions without a leader.
@@ -41,6 +44,7 @@ impl<R: Reads> Interest<R> {
             discovers,
             doubt: if discovers { self.doubt.take() } else { None },
             there: BTreeSet::new(),
+            denied: BTreeSet::new(),
             missing: false,
             leaderless: Vec::new(),
         });
@@ -56,6 +60,13 @@ impl<R: Reads> Interest<R> {
         match topics {
             Ok(topics) => self.find(now, topics),
             Err(reason) => self.round_failed(now, reason),
+        }
+    }
+
+    /// Those of the topics asked for that may not be read; said before [`Interest::found`].
+    pub(in crate::feed) fn denied(&mut self, names: BTreeSet<Arc<str>>) {
+        if let Some(round) = &mut self.round {
+            round.denied = names;
         }
     }
 
@@ -117,7 +128,7 @@ impl<R: Reads> Interest<R> {
             }
         }
         for waiting in round.waiting {
-            self.answer(now, waiting, &round.there, &ends);
+            self.answer(now, waiting, &round.there, &round.denied, &ends);
         }
         self.after_round(now, round.discovers, !round.missing && all_answered && round.leaderless.is_empty());
     }
@@ -258,6 +269,7 @@ impl<R: Reads> Interest<R> {
         now: Instant,
         mut waiting: Waiting,
         there: &BTreeSet<Arc<str>>,
+        denied: &BTreeSet<Arc<str>>,
         ends: &BTreeMap<(Arc<str>, i32), Result<i64, String>>,
     ) {
         let Some(demand) = self.demands.get_mut(&waiting.pattern) else { return };
@@ -275,6 +287,14 @@ impl<R: Reads> Interest<R> {
                     }
                 }
             }
+        }
+        let mut literals = demand.reads.iter().flat_map(Reads::literals);
+        let nothing = start.positions.is_empty() && failure.is_none();
+        // What is kept warm is kept, until it may be read.
+        if nothing && waiting.pattern.is_some() && literals.any(|name| denied.contains(name)) {
+            self.leave(now, waiting.shard, &waiting.pattern);
+            self.effects.push_back(Effect::Reply(waiting.ticket, Err(SubscribeError::Denied)));
+            return;
         }
         if failure.is_some() && !start.positions.is_empty() {
             waiting.partly_since.get_or_insert(now);

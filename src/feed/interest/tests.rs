@@ -215,6 +215,30 @@ fn a_doubt_is_cleared_up_by_a_look_that_begins_after_it() {
 }
 
 #[test]
+fn what_acls_keep_from_us_is_refused_where_there_is_nothing_else() {
+    let mut rig = rig();
+    rig.topic("t", 1, &[5]);
+    rig.subscribe(1, 0, "/a", vec![literal("t"), literal("secret")]);
+    let denied = || BTreeSet::from(["secret".into()]);
+    let t = || Found { name: "t".into(), id: 1, leaders: vec![true] };
+    let Some(Effect::Find(_)) = rig.interest.poll_effect() else { panic!("not asked") };
+    rig.interest.denied(denied());
+    rig.interest.found(rig.now, Ok(vec![t()]));
+    let Some(Effect::Open(..)) = rig.interest.poll_effect() else { panic!("not opened") };
+    rig.run();
+    assert_eq!(rig.start(), [("t".into(), 0, 5)], "what may be read is");
+
+    let mut rig = self::rig();
+    rig.subscribe(2, 0, "/b", vec![literal("secret")]);
+    let Some(Effect::Find(_)) = rig.interest.poll_effect() else { panic!("not asked") };
+    rig.interest.denied(denied());
+    rig.interest.found(rig.now, Ok(Vec::new()));
+    rig.run();
+    assert_eq!(rig.replies.pop().unwrap().1.unwrap_err(), SubscribeError::Denied);
+    assert!(rig.interest.poll_timeout().is_none(), "and nothing is left of it");
+}
+
+#[test]
 fn those_who_come_during_a_round_are_served_by_the_next() {
     let mut rig = rig();
     rig.topic("t", 1, &[5]);
