@@ -102,13 +102,6 @@ struct Known {
     partitions: Option<i32>,
 }
 
-impl Known {
-    /// Whether it is the same topic with more partitions.
-    fn is_wider_than(self, before: &Self) -> bool {
-        self.id == before.id && before.partitions.is_some() && before.partitions < self.partitions
-    }
-}
-
 #[derive(Default)]
 struct State {
     waiting: HashMap<u64, Waiting>,
@@ -242,7 +235,7 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`] or [`Error::Kafka`].
+    /// [`Error::TimedOut`], [`Error::Denied`] or [`Error::Kafka`].
     pub async fn lookup(&self, topic: &str) -> Result<Option<i32>, Error> {
         let shared = &self.0.shared;
         if let Some(count) = self.partitions(topic) {
@@ -393,7 +386,6 @@ impl Shared {
             let _ = asked.send(answer.map(|all| all.into_iter().map(inspected).collect()));
             return;
         }
-        let unseen = answer.iter().flatten().any(|it| it.error == Some(Code::TopicAuthorizationFailed));
         let denied: BTreeSet<Arc<str>> =
             answer.iter().flatten().filter(|it| is_denied(it)).map(|it| it.name.as_str().into()).collect();
         let answer = answer.map(|all| all.into_iter().filter_map(found).collect::<Vec<_>>());
@@ -412,7 +404,7 @@ impl Shared {
                 }
             }
             Some(Waiting::Lookup(name)) => {
-                let answer = if unseen { Err(Error::Denied) } else { answer };
+                let answer = if denied.is_empty() { answer } else { Err(Error::Denied) };
                 if let Ok(found) = &answer {
                     self.know(found, &[]);
                 }
@@ -452,25 +444,20 @@ impl Shared {
         );
         let known = self.topics.load();
         changed.retain(|name, now| known.get(*name) != Some(now));
-        let writer = self.writer.get();
-        for (name, now) in &changed {
-            if let (Some(before), Some(writer)) = (known.get(*name), writer)
-                && before.id != now.id
-            {
-                tracing::info!(topic = name, "a topic was created again");
-                writer.renew();
-            }
-        }
-        if let Some(writer) = writer {
-            changed.retain(|name, now| {
-                let wider = known.get(*name).is_some_and(|before| now.is_wider_than(before));
-                if wider {
+        if let Some(writer) = self.writer.get() {
+            changed.retain(|name, now| match (known.get(*name), now.partitions) {
+                (Some(before), _) if before.id != now.id => {
+                    tracing::info!(topic = name, "a topic was created again");
+                    writer.renew();
+                    true
+                }
+                (Some(Known { partitions: Some(before), .. }), Some(count)) if *before < count => {
                     // Nothing is to be written to the new partitions before the producer knows them.
                     let (shared, topic, now) = (Arc::clone(self), (*name).to_owned(), *now);
-                    let remember = move || shared.remember(&[(topic.as_str(), now)].into());
-                    writer.look_again(name, now.partitions.unwrap_or_default(), remember);
+                    writer.look_again(name, count, move || shared.remember(&[(topic.as_str(), now)].into()));
+                    false
                 }
-                !wider
+                _ => true,
             });
         }
         self.remember(&changed);

@@ -235,12 +235,13 @@ impl<S: Sink> Work<S> {
 
     /// Whether what `client` just brought is of the topics that are read. Waits where that has to be found out first; obeys meanwhile.
     fn trusts(&mut self, client: &Arc<Client>) -> bool {
-        let until = Instant::now() + HOLD;
+        let mut until = None;
         loop {
             let looks = client.looks();
             if looks == self.trusted {
                 return true;
             }
+            let until = *until.get_or_insert_with(|| Instant::now() + HOLD);
             // What came before is beyond doubt.
             self.sink.flush();
             self.doubts += 1;
