@@ -9,20 +9,11 @@ use serde_json::json;
 
 use crate::support::bayeux::{BOTH, Client, Transport};
 use crate::support::eventually;
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::{Gateway, Setup, keyed};
 use crate::support::http::Http;
 use crate::support::kafka::Kafka;
 use crate::support::records::read_all;
 use crate::support::ws::Ws;
-
-const ROUTES: &str = r#"
-routes:
-  - name: load
-    channel: "/load/{key}"
-    topic: load
-    key: "{key}"
-    publish:
-"#;
 
 /// Publishes numbers until the gateway ends the session; returns what was acknowledged.
 fn publish_until_the_end(
@@ -77,7 +68,7 @@ fn every_acknowledged_publish_is_in_kafka_after_sigterm_under_load() {
     let kafka = Kafka::start();
     kafka.create_topic("load", 4);
     let mut gateway =
-        Gateway::with(&Setup { kafka: kafka.bootstrap(), routes: ROUTES, settings: "drain: 5s" });
+        Gateway::with(&Setup { kafka: kafka.bootstrap(), routes: &keyed("load"), settings: "drain: 5s" });
     let acknowledged = AtomicUsize::new(0);
     let give_up = AtomicBool::new(false);
     let good: Vec<String> = std::thread::scope(|scope| {
@@ -109,7 +100,7 @@ fn every_acknowledged_publish_is_in_kafka_after_sigterm_under_load() {
 fn a_drain_answers_held_connects_and_closes_sockets_with_1001() {
     let kafka = Kafka::shared();
     let mut gateway =
-        Gateway::with(&Setup { kafka: kafka.bootstrap(), routes: ROUTES, settings: "drain: 5s" });
+        Gateway::with(&Setup { kafka: kafka.bootstrap(), routes: &keyed("load"), settings: "drain: 5s" });
     let mut poll = Client::open(gateway.addr(), Transport::LongPolling);
     let mut socket = Ws::connect(gateway.addr(), "/cometd");
     socket
@@ -140,7 +131,7 @@ fn a_drain_with_kafka_frozen_still_ends_in_time() {
     kafka.create_topic("load", 1);
     let mut gateway = Gateway::with(&Setup {
         kafka: kafka.bootstrap(),
-        routes: ROUTES,
+        routes: &keyed("load"),
         settings: "drain: 3s\npublish: { timeout: 2s }",
     });
     let mut client = Client::open(gateway.addr(), Transport::WebSocket);

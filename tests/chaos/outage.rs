@@ -8,18 +8,9 @@ use serde_json::json;
 
 use crate::support::bayeux::{BOTH, Client, Transport};
 use crate::support::eventually;
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::{Gateway, IMPATIENT, Setup, keyed};
 use crate::support::kafka::Kafka;
 use crate::support::records::{Writer, read_all};
-
-const ROUTES: &str = r#"
-routes:
-  - name: numbers
-    channel: "/numbers/{key}"
-    topic: numbers
-    key: "{key}"
-    publish:
-"#;
 
 /// Partitions of the topic; every record of partition p has the key `pP`.
 const PARTITIONS: i32 = 3;
@@ -52,7 +43,7 @@ fn killed_in_the_middle(kills: usize) {
     let total = per_partition * PARTITIONS as usize;
     let mut kafka = Kafka::start();
     kafka.create_topic("numbers", PARTITIONS);
-    let gateway = Gateway::start(&kafka, ROUTES);
+    let gateway = Gateway::start(&kafka, &keyed("numbers"));
     let clients: Vec<Client> =
         (0..4).map(|n| Client::subscribed(gateway.addr(), BOTH[n % 2], "/numbers/*")).collect();
     let readers = clients.len();
@@ -100,11 +91,7 @@ fn soak_every_record_arrives_though_kafka_is_killed_ten_times() {
 
 /// With time-outs short enough for a test.
 fn impatient(kafka: &Kafka) -> Gateway {
-    Gateway::with(&Setup {
-        kafka: kafka.bootstrap(),
-        routes: ROUTES,
-        settings: "publish: { timeout: 3s }\nsubscribe: { timeout: 2s }",
-    })
+    Gateway::with(&Setup { kafka: kafka.bootstrap(), routes: &keyed("numbers"), settings: IMPATIENT })
 }
 
 #[test]

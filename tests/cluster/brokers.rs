@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::numbers::{PARTITIONS, routes, stream};
+use crate::numbers::{PARTITIONS, stream};
 use crate::support::cluster::{BROKERS, Cluster};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, keyed};
 use crate::support::unique;
 
 /// How long a stream may take to go on after a broker is gone: until the cluster notices, and then the clients.
@@ -16,7 +16,7 @@ fn a_broker_is_killed_and_comes_back_and_no_record_is_lost_or_doubled() {
     let topic = unique("killed");
     cluster.kafka().create_topic(&topic, PARTITIONS);
     cluster.wait_until_replicated(&topic);
-    let gateway = Gateway::start(cluster.kafka(), &routes(&topic));
+    let gateway = Gateway::start(cluster.kafka(), &keyed(&topic));
     let victim = cluster.led(&topic)[0].leader;
     let outcome = stream(&gateway, cluster.kafka(), &topic, |progress| {
         progress.goes_on(FAILOVER);
@@ -33,7 +33,7 @@ fn leaders_move_in_the_middle_and_no_record_is_lost_or_doubled() {
     let cluster = Cluster::shared();
     let topic = unique("moved");
     cluster.kafka().create_topic(&topic, PARTITIONS);
-    let gateway = Gateway::start(cluster.kafka(), &routes(&topic));
+    let gateway = Gateway::start(cluster.kafka(), &keyed(&topic));
     let on = |turn: i32| -> Vec<Vec<i32>> {
         let broker = |n: i32| n.rem_euclid(BROKERS) + 1;
         (0..PARTITIONS).map(|p| vec![broker(p + turn), broker(p + turn + 1)]).collect()

@@ -64,13 +64,6 @@ impl Progress {
     }
 }
 
-/// The route of a topic of numbers: a record with key K is on `/TOPIC/K`.
-pub fn routes(topic: &str) -> String {
-    format!(
-        "routes:\n  - name: {topic}\n    channel: \"/{topic}/{{key}}\"\n    topic: {topic}\n    key: \"{{key}}\"\n    publish:\n"
-    )
-}
-
 /// Has a plain producer and clients of the gateway write numbers to `topic` while `meanwhile` happens; then counts.
 /// Every record must have reached every reader once and in the order of its partition; every record of the plain producer
 /// and every publish that was acknowledged must be in Kafka once and in order, and none that failed twice.

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::bayeux::{BOTH, Client, Transport};
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, Setup};
-use crate::support::kafka::{Kafka, Node, free_port};
+use crate::support::kafka::Kafka;
 use crate::support::records::{Writer, read_all};
 
 const ROUTES: &str = r#"
@@ -28,28 +28,16 @@ const PASSWORD: &str = "of-the-gateway";
 
 /// A broker with an authorizer. Plain clients, who are nobody, may do everything; on the second port a password is wanted.
 fn guarded() -> (Kafka, String) {
-    let (port, controller_port, guarded) = (free_port(), free_port(), free_port());
     let properties = format!(
-        "listeners=PLAINTEXT://127.0.0.1:{port},GUARDED://127.0.0.1:{guarded},CONTROLLER://127.0.0.1:{controller_port}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port},GUARDED://127.0.0.1:{guarded}\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,GUARDED:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT\n\
-         inter.broker.listener.name=PLAINTEXT\n\
-         sasl.enabled.mechanisms=PLAIN\n\
+        "listener.name.guarded.sasl.enabled.mechanisms=PLAIN\n\
          listener.name.guarded.plain.sasl.jaas.config=\
          org.apache.kafka.common.security.plain.PlainLoginModule required user_halley=\"{PASSWORD}\";\n\
          authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
          super.users=User:ANONYMOUS\n"
     );
-    let mut kafka = Kafka::node(&Node {
-        port,
-        controller_port,
-        properties: &properties,
-        format: &["--standalone"],
-        bootstrap: None,
-        replication: 1,
-    });
+    let (mut kafka, port) = Kafka::guarded("SASL_PLAINTEXT", &properties, &[]);
     kafka.launch();
-    (kafka, format!("127.0.0.1:{guarded}"))
+    (kafka, format!("127.0.0.1:{port}"))
 }
 
 /// Changes what the gateway may do with a topic.

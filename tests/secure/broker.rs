@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::gateway::{Gateway, Setup};
-use crate::support::kafka::{Kafka, Node, free_port};
+use crate::support::gateway::{Gateway, IMPATIENT, Setup};
+use crate::support::kafka::Kafka;
 
 /// What a client may log in with; the user has one password for all of them.
 pub const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
@@ -51,35 +51,22 @@ impl Secure {
     }
 
     fn start() -> Self {
-        let port = free_port();
-        let plain = free_port();
-        let controller_port = free_port();
         // Files are named as seen from the broker's directory, which is there only after its properties are written.
         let properties = format!(
             r#"
-listeners=PLAINTEXT://127.0.0.1:{plain},SECURE://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SECURE://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=PLAINTEXT
-listener.name.secure.ssl.keystore.type=PEM
-listener.name.secure.ssl.keystore.location=broker.pem
-listener.name.secure.sasl.enabled.mechanisms={mechanisms}
-listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_halley="{PASSWORD}";
-listener.name.secure.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.guarded.ssl.keystore.type=PEM
+listener.name.guarded.ssl.keystore.location=broker.pem
+listener.name.guarded.sasl.enabled.mechanisms={mechanisms}
+listener.name.guarded.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_halley="{PASSWORD}";
+listener.name.guarded.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.guarded.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 "#,
             mechanisms = MECHANISMS.join(","),
         );
         let user = |mechanism| format!("{mechanism}=[name=halley,password={PASSWORD}]");
         let (short, long) = (user(MECHANISMS[1]), user(MECHANISMS[2]));
-        let mut kafka = Kafka::node(&Node {
-            port: plain,
-            controller_port,
-            properties: &properties,
-            format: &["--standalone", "--add-scram", &short, "--add-scram", &long],
-            bootstrap: None,
-            replication: 1,
-        });
+        let users = ["--add-scram", &short, "--add-scram", &long];
+        let (mut kafka, port) = Kafka::guarded("SASL_SSL", &properties, &users);
         certify(kafka.dir());
         kafka.launch();
         Self { kafka, port }
@@ -93,11 +80,7 @@ listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.secu
     /// A gateway that knows the secure listener alone, with time-outs short enough for a test.
     pub fn gateway(&self, routes: &str, login: &Login<'_>) -> Gateway {
         let ca = self.kafka.dir().join(login.ca);
-        let setup = Setup {
-            kafka: format!("{}:{}", login.host, self.port),
-            routes,
-            settings: "publish: { timeout: 3s }\nsubscribe: { timeout: 2s }",
-        };
+        let setup = Setup { kafka: format!("{}:{}", login.host, self.port), routes, settings: IMPATIENT };
         let properties = [
             ("security.protocol", "SASL_SSL"),
             ("ssl.ca.location", ca.to_str().unwrap()),

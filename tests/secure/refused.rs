@@ -7,19 +7,11 @@ use serde_json::json;
 use crate::broker::{Login, MECHANISMS, RIGHT, STRANGER, Secure};
 use crate::support::bayeux::{BOTH, Client};
 use crate::support::eventually;
-
-const ROUTES: &str = r#"
-routes:
-  - name: numbers
-    channel: "/numbers/{key}"
-    topic: numbers
-    key: "{key}"
-    publish:
-"#;
+use crate::support::gateway::keyed;
 
 /// The gateway is there and answers, as if Kafka were away; its log says `why` and no password.
 fn refused(login: &Login<'_>, why: &str) {
-    let gateway = Secure::shared().gateway(ROUTES, login);
+    let gateway = Secure::shared().gateway(&keyed("numbers"), login);
     for transport in BOTH {
         let mut client = Client::open(gateway.addr(), transport);
         let asked = Instant::now();

@@ -6,25 +6,19 @@ use serde_json::json;
 
 use crate::broker::{Login, MECHANISMS, PASSWORD, RIGHT, Secure};
 use crate::support::bayeux::{BOTH, Client};
+use crate::support::gateway::keyed;
 use crate::support::records::{Writer, read_all};
 use crate::support::unique;
 
 const RECORDS: usize = 100;
 const PUBLISHES: usize = 20;
 
-fn routes(topic: &str) -> String {
-    format!(
-        "routes:\n  - name: {topic}\n    channel: \"/{topic}/{{key}}\"\n    topic: {topic}\n    key: \"{{key}}\"\n    publish:\n"
-    )
-}
-
 /// Records come once and in order, publishes are in Kafka once and in order, over both transports.
 fn both_ways(mechanism: &str) {
     let secure = Secure::shared();
     let topic = unique("numbers");
     secure.kafka().create_topic(&topic, 1);
-    let routes = routes(&topic);
-    let gateway = secure.gateway(&routes, &Login { mechanism, ..RIGHT });
+    let gateway = secure.gateway(&keyed(&topic), &Login { mechanism, ..RIGHT });
     let mut clients = BOTH.map(|t| Client::subscribed(gateway.addr(), t, &format!("/{topic}/records")));
 
     let writer = Writer::new(secure.kafka());
@@ -84,7 +78,7 @@ fn the_password_shows_in_no_log_however_much_is_logged() {
     let topic = unique("debugged");
     secure.kafka().create_topic(&topic, 1);
     for mechanism in MECHANISMS {
-        let gateway = secure.gateway(&routes(&topic), &Login { mechanism, debug: true, ..RIGHT });
+        let gateway = secure.gateway(&keyed(&topic), &Login { mechanism, debug: true, ..RIGHT });
         let mut client = Client::subscribed(gateway.addr(), BOTH[0], &format!("/{topic}/*"));
         assert_eq!(client.publish(&format!("/{topic}/k"), &json!(1))["successful"], true);
         assert_eq!(client.expect_event(), (format!("/{topic}/k"), json!(1)));

@@ -21,6 +21,9 @@ pub struct Setup<'a> {
     pub settings: &'a str,
 }
 
+/// Time-outs short enough for a test.
+pub const IMPATIENT: &str = "publish: { timeout: 3s }\nsubscribe: { timeout: 2s }";
+
 /// A running gateway.
 pub struct Gateway {
     process: Process,
@@ -34,6 +37,13 @@ pub struct Gateway {
 /// The binary that cargo has built beside this test.
 pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_halley"))
+}
+
+/// One route, open both ways: a record of `topic` with key K is on `/TOPIC/K`.
+pub fn keyed(topic: &str) -> String {
+    format!(
+        "routes:\n  - name: {topic}\n    channel: \"/{topic}/{{key}}\"\n    topic: {topic}\n    key: \"{{key}}\"\n    publish:\n"
+    )
 }
 
 /// Runs `halley ARGS…` in `dir` to its end.

@@ -102,6 +102,28 @@ impl Kafka {
         })
     }
 
+    /// A broker, not running, with a second listener of another security protocol; and that one's port. Its properties begin with
+    /// `listener.name.guarded.`. Tools and plain clients use the first.
+    pub fn guarded(protocol: &str, properties: &str, format: &[&str]) -> (Self, u16) {
+        let (port, controller_port, guarded) = (free_port(), free_port(), free_port());
+        let properties = format!(
+            "listeners=PLAINTEXT://127.0.0.1:{port},GUARDED://127.0.0.1:{guarded},CONTROLLER://127.0.0.1:{controller_port}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port},GUARDED://127.0.0.1:{guarded}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,GUARDED:{protocol},CONTROLLER:PLAINTEXT\n\
+             inter.broker.listener.name=PLAINTEXT\n\
+             {properties}"
+        );
+        let kafka = Self::node(&Node {
+            port,
+            controller_port,
+            properties: &properties,
+            format: &[&["--standalone"], format].concat(),
+            bootstrap: None,
+            replication: 1,
+        });
+        (kafka, guarded)
+    }
+
     /// A node, not running.
     pub fn node(node: &Node<'_>) -> Self {
         let dir = tempfile::tempdir().expect("a directory for Kafka");
