@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use crate::numbers::{PARTITIONS, stream};
+use crate::numbers::{PARTITIONS, is_typed, stream};
 use crate::support::cluster::{BROKERS, Cluster};
 use crate::support::gateway::{Gateway, keyed};
 use crate::support::unique;
 
 /// How long a stream may take to go on after a broker is gone: until the cluster notices, and then the clients.
 const FAILOVER: Duration = Duration::from_secs(20);
+
+/// How long it may take if the broker is not gone but hangs: until librdkafka gives up a request (`socket.timeout.ms`).
+const HANGING: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_broker_is_killed_and_comes_back_and_no_record_is_lost_or_doubled() {
@@ -48,4 +51,25 @@ fn leaders_move_in_the_middle_and_no_record_is_lost_or_doubled() {
     });
     assert_eq!(outcome.failed, Vec::<String>::new(), "publishes wait for the new leader");
     assert!(outcome.longest_gap < Duration::from_secs(5), "reading went on after {:?}", outcome.longest_gap);
+}
+
+#[test]
+fn a_broker_that_hangs_is_left_for_the_new_leader() {
+    let cluster = Cluster::shared();
+    let topic = unique("hung");
+    cluster.kafka().create_topic(&topic, PARTITIONS);
+    cluster.wait_until_replicated(&topic);
+    let gateway = Gateway::start(cluster.kafka(), &keyed(&topic));
+    let victim = cluster.led(&topic)[0].leader;
+    let outcome = stream(&gateway, cluster.kafka(), &topic, |progress| {
+        progress.goes_on(FAILOVER);
+        // Its connections stay, and nothing comes over them. The cluster gives its partitions to others.
+        cluster.freeze(victim);
+        progress.goes_on(HANGING);
+        cluster.thaw(victim);
+        cluster.wait_until_replicated(&topic);
+        progress.goes_on(FAILOVER);
+    });
+    assert!(outcome.failed.iter().all(|error| is_typed(error)), "{:?}", outcome.failed);
+    assert!(outcome.longest_gap < HANGING, "reading went on after {:?}", outcome.longest_gap);
 }

@@ -7,4 +7,5 @@
 mod support;
 
 mod brokers;
+mod network;
 mod numbers;

@@ -31,7 +31,8 @@ type Numbers = BTreeMap<String, Vec<usize>>;
 /// How far everybody came.
 #[derive(Default)]
 pub struct Progress {
-    read: [AtomicUsize; READERS],
+    /// Of the plain producer's records, by reader and partition.
+    read: [[AtomicUsize; PARTITIONS as usize]; READERS],
     acknowledged: [AtomicUsize; PUBLISHERS],
 }
 
@@ -53,10 +54,12 @@ struct Published {
 // === impl Progress ===
 
 impl Progress {
-    /// Waits until every reader and publisher went on by a good deal.
+    /// Waits until every reader went on by a good deal with every partition, and every publisher.
     pub fn goes_on(&self, limit: Duration) {
-        let all =
-            || self.read.iter().zip([500; READERS]).chain(self.acknowledged.iter().zip([5; PUBLISHERS]));
+        let all = || {
+            let read = self.read.iter().flatten().zip([80; READERS * PARTITIONS as usize]);
+            read.chain(self.acknowledged.iter().zip([5; PUBLISHERS]))
+        };
         let from: Vec<usize> = all().map(|(count, more)| count.load(Ordering::Relaxed) + more).collect();
         eventually(limit, "the stream goes on", || {
             all().zip(&from).all(|((count, _), from)| count.load(Ordering::Relaxed) >= *from)
@@ -79,7 +82,7 @@ pub fn stream(gateway: &Gateway, kafka: &Kafka, topic: &str, meanwhile: impl FnO
         let reading: Vec<_> = readers
             .into_iter()
             .zip(&progress.read)
-            .map(|(client, count)| scope.spawn(|| read(client, topic, count, &expected)))
+            .map(|(client, counts)| scope.spawn(|| read(client, topic, counts, &expected)))
             .collect();
         let publishing: Vec<_> = publishers
             .into_iter()
@@ -125,10 +128,15 @@ pub fn stream(gateway: &Gateway, kafka: &Kafka, topic: &str, meanwhile: impl FnO
 }
 
 /// Reads until all that is expected has come; what came, and the longest gap of a key.
-fn read(mut client: Client, topic: &str, count: &AtomicUsize, expected: &AtomicUsize) -> (Numbers, Duration) {
+fn read(
+    mut client: Client,
+    topic: &str,
+    counts: &[AtomicUsize],
+    expected: &AtomicUsize,
+) -> (Numbers, Duration) {
     let prefix = format!("/{topic}/");
     let mut got: BTreeMap<String, (Vec<usize>, Instant)> = BTreeMap::new();
-    let mut gap = Duration::ZERO;
+    let (mut gap, mut so_far) = (Duration::ZERO, 0);
     let begun = Instant::now();
     // The fault itself may take as long.
     let result = client.receive(begun + 2 * PATIENCE, |(channel, data)| {
@@ -138,18 +146,18 @@ fn read(mut client: Client, topic: &str, count: &AtomicUsize, expected: &AtomicU
         let now = Instant::now();
         let (numbers, last) = got.entry(key.to_owned()).or_insert_with(|| (Vec::new(), now));
         numbers.push(number);
-        if key.starts_with('p') {
+        if let Some(partition) = key.strip_prefix('p') {
             gap = gap.max(now - *last);
+            counts[partition.parse::<usize>().unwrap()].fetch_add(1, Ordering::Relaxed);
         }
         *last = now;
-        let so_far = count.fetch_add(1, Ordering::Relaxed) + 1;
+        so_far += 1;
         if so_far == expected.load(Ordering::SeqCst) {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
     });
-    let so_far = count.load(Ordering::Relaxed);
     if let Err(error) = result {
         panic!("{error} after {so_far} records of {}", expected.load(Ordering::SeqCst));
     }
@@ -232,6 +240,11 @@ fn check_log(mut kept: Numbers, written: usize, published: &[Published]) -> Numb
         assert!(there.is_empty(), "c{n}: not_written but in Kafka: {there:?}");
     }
     kept
+}
+
+/// Whether an error says of a publish what is known of it.
+pub fn is_typed(error: &str) -> bool {
+    error.starts_with("504:") && (error.contains(":not_written") || error.contains(":outcome_unknown"))
 }
 
 /// Where two lists part.
