@@ -35,6 +35,10 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("fetch.error.backoff.ms", "100"),
     // A partition that is newly read joins the next fetch, so this bounds how long its first record takes.
     ("fetch.wait.max.ms", "100"),
+    // A broker that hangs is left after this, for the one that leads by then, so an answer has to come within it even over a narrow
+    // network: the next line bounds how large one is for each partition.
+    ("socket.timeout.ms", "10000"),
+    ("max.partition.fetch.bytes", "262144"),
     ("reconnect.backoff.max.ms", "1000"),
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("socket.nagle.disable", "true"),
@@ -99,6 +103,16 @@ impl Config {
     pub(super) fn one_by_one(&self) -> Self {
         let mut user = self.user.clone();
         user.insert("batch.num.messages".into(), "1".into());
+        Self { user, publish_timeout: self.publish_timeout }
+    }
+
+    /// The same, but of a client for short questions: a broker that does not answer one is left while there is time to ask another.
+    pub(super) fn inquiring(&self) -> Self {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let mut user = self.user.clone();
+        let own = user.get("socket.timeout.ms").and_then(|value| value.parse().ok());
+        let patience = own.map_or(PATIENCE, |own| PATIENCE.min(Duration::from_millis(own)));
+        user.insert("socket.timeout.ms".into(), patience.as_millis().to_string());
         Self { user, publish_timeout: self.publish_timeout }
     }
 

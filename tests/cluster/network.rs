@@ -1,11 +1,11 @@
-//! Slow, narrow, silent and broken networks between the gateway and all brokers.
+//! Slow, narrow, silent and broken networks between the gateway and all brokers, or one of them.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::numbers::{Outcome, PARTITIONS, Progress, is_typed, stream};
-use crate::support::bayeux::{BOTH, Client};
+use crate::support::bayeux::{BOTH, Client, Transport};
 use crate::support::cluster::Cluster;
 use crate::support::gateway::{Gateway, IMPATIENT, Setup, keyed};
 use crate::support::toxiproxy::Toxic;
@@ -105,6 +105,30 @@ fn while_connections_hang_errors_come_in_time_and_nothing_is_lost() {
             let error = reply["error"].as_str().expect("the subscribe fails");
             assert!(error.starts_with(&format!("504:{channel}:kafka_unavailable")), "{reply}");
             assert!(gateway.ready(), "a network does not take the gateway out of service");
+        }
+    });
+    assert!(outcome.failed.iter().all(|error| is_typed(error)), "{:?}", outcome.failed);
+}
+
+#[test]
+fn one_broker_out_of_reach_holds_up_only_what_it_leads() {
+    let cluster = Cluster::shared();
+    let outcome = through_the_proxy(&cluster, "partly", "publish: { timeout: 3s }", |gateway, topic, _| {
+        let led = cluster.led(topic);
+        let silent = led[0].leader;
+        let other = led.iter().position(|led| led.leader != silent).expect("others lead, too");
+        cluster.proxy().spoil(usize::try_from(silent - 1).unwrap(), Toxic::Silence);
+        let mut client = Client::open(gateway.addr(), Transport::WebSocket);
+        for _ in 0..5 {
+            let channel = format!("/{topic}/p{other}");
+            let asked = Instant::now();
+            let reply = client.subscribe(&channel);
+            assert!(asked.elapsed() < Duration::from_secs(6), "{:?}: {reply}", asked.elapsed());
+            assert_eq!(reply["successful"], true, "{reply}");
+            for _ in 0..20 {
+                client.expect_event();
+            }
+            assert_eq!(client.unsubscribe(&channel)["successful"], true);
         }
     });
     assert!(outcome.failed.iter().all(|error| is_typed(error)), "{:?}", outcome.failed);

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::bayeux::{BOTH, Client, Transport};
 use crate::support::eventually;
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::{Gateway, Setup, halley};
 use crate::support::kafka::Kafka;
 use crate::support::records::{Writer, read_all};
 
@@ -48,6 +48,26 @@ fn acl(kafka: &Kafka, change: &str, operation: &str, topic: &str) {
     kafka.tool("org.apache.kafka.tools.AclCommand", &[&at[..], &what].concat());
 }
 
+/// The properties that make a client the gateway.
+const LOGIN: [(&str, &str); 3] =
+    [("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanisms", "PLAIN"), ("sasl.username", "halley")];
+
+/// What `halley check --live` says of the topic `closed`, and its status.
+fn checked(guarded: &str) -> (String, Option<i32>) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("routes.yaml"), ROUTES).unwrap();
+    let mut settings = vec!["mappings=routes.yaml".to_owned()];
+    let rest = [("bootstrap.servers", guarded), ("sasl.password", PASSWORD)];
+    settings.extend(LOGIN.iter().chain(&rest).map(|(name, value)| format!("kafka.{name}={value}")));
+    let sets = settings.iter().flat_map(|setting| ["--set", setting]);
+    let output = halley(dir.path(), &["check", "--live"].into_iter().chain(sets).collect::<Vec<_>>());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains(PASSWORD), "{text}");
+    let report = text.lines().skip_while(|line| !line.contains("CLUSTER"));
+    let mut rows = report.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    (rows.find(|row| row.starts_with("closed")).expect("a row for the topic"), output.status.code())
+}
+
 #[test]
 fn what_acls_deny_is_refused_and_what_they_grant_is_alive() {
     let (kafka, guarded) = guarded();
@@ -55,13 +75,8 @@ fn what_acls_deny_is_refused_and_what_they_grant_is_alive() {
     kafka.create_topic("closed", 1);
     acl(&kafka, "--add", "All", "open");
     let gateway = Gateway::with_properties(
-        &Setup { kafka: guarded, routes: ROUTES, settings: "" },
-        &[
-            ("security.protocol", "SASL_PLAINTEXT"),
-            ("sasl.mechanisms", "PLAIN"),
-            ("sasl.username", "halley"),
-            ("sasl.password", "${env:KAFKA_PASSWORD}"),
-        ],
+        &Setup { kafka: guarded.clone(), routes: ROUTES, settings: "" },
+        &[&LOGIN[..], &[("sasl.password", "${env:KAFKA_PASSWORD}")]].concat(),
         &[("KAFKA_PASSWORD", PASSWORD)],
     );
     let mut open: Vec<Client> =
@@ -76,6 +91,9 @@ fn what_acls_deny_is_refused_and_what_they_grant_is_alive() {
         let reply = client.publish("/closed/a", &json!(0));
         assert_eq!(reply["error"], "403:/closed/a:denied_by_kafka", "{reply}");
     }
+    let (row, status) = checked(&guarded);
+    assert!(row.contains("error: these credentials may not see whether it exists (ACL: Describe)"), "{row}");
+    assert_eq!(status, Some(1));
     // To see it is not to read it, and not to write it.
     acl(&kafka, "--add", "Describe", "closed");
     eventually(Duration::from_secs(10), "the topic is seen", || {
@@ -84,6 +102,13 @@ fn what_acls_deny_is_refused_and_what_they_grant_is_alive() {
     });
     let reply = clients[0].subscribe("/closed/*");
     assert_eq!(reply["error"], "403:/closed/*:denied_by_kafka", "{reply}");
+    let why = "these credentials may not read it (ACL: Read)";
+    eventually(Duration::from_secs(20), "the log says why", || {
+        clients[0].subscribe("/closed/*");
+        gateway.log().contains(why)
+    });
+    let (row, status) = checked(&guarded);
+    assert_eq!((row, status), (format!("closed closed 1 error: {why}"), Some(1)));
 
     // Granted: the next subscribe and the next publish are as any other.
     acl(&kafka, "--add", "Read", "closed");
@@ -100,6 +125,7 @@ fn what_acls_deny_is_refused_and_what_they_grant_is_alive() {
     for client in &mut clients {
         assert_eq!(client.expect_event(), ("/closed/a".to_owned(), json!(0)));
     }
+    assert_eq!(checked(&guarded), ("closed closed 1 ok".to_owned(), Some(0)));
 
     // Taken away while listened to, and given back: what was written meanwhile is not lost.
     let writer = Writer::new(&kafka);

@@ -51,7 +51,7 @@ impl Toxiproxy {
     }
 
     /// Spoils the way to the broker of the given index.
-    fn spoil(&self, index: usize, toxic: Toxic) {
+    pub fn spoil(&self, index: usize, toxic: Toxic) {
         let (kind, attributes, both) = match toxic {
             Toxic::Latency(latency) => ("latency", json!({ "latency": latency.as_millis() }), true),
             Toxic::Bandwidth(rate) => ("bandwidth", json!({ "rate": rate }), false),
