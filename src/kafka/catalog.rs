@@ -98,7 +98,7 @@ impl Catalog {
         let shared = &self.0.shared;
         let ask = |timeout, answer| {
             let token = shared.expect(Waiting::Inspected(answer));
-            shared.client.describe(&names, true, timeout, token);
+            shared.look(&names, true, timeout, token);
         };
         shared.ask(timeout, ask).await
     }
@@ -156,7 +156,7 @@ impl Catalog {
         };
         if first {
             let token = shared.expect(Waiting::Lookup(topic.into()));
-            shared.client.describe(&[name], false, timeout, token);
+            shared.look(&[name], false, timeout, token);
         }
         answered.await.unwrap_or_else(|_| Err(closed()))
     }

@@ -42,6 +42,9 @@ pub(super) struct Client {
     looks: Arc<AtomicU64>,
 }
 
+/// Topics by name, with their partition counts.
+pub(super) type Topics = Vec<(String, i32)>;
+
 /// What a client's queue gave.
 pub(super) struct Event<'c> {
     event: NonNull<rd::rd_kafka_event_t>,
@@ -231,8 +234,13 @@ impl Client {
         unsafe { rd::rd_kafka_flush(self.rk.as_ptr(), millis(timeout)) == NO_ERROR }
     }
 
-    /// Looks at one topic or at all, and names them with their partition counts. Blocks.
-    pub(super) fn topics(&self, only: Option<&CStr>, timeout: Duration) -> Result<Vec<(String, i32)>, Code> {
+    /// Looks at one topic or at all, and names them with their partition counts; and the broker that answered, if its id is known.
+    /// Blocks.
+    pub(super) fn topics(
+        &self,
+        only: Option<&CStr>,
+        timeout: Duration,
+    ) -> Result<(Topics, Option<i32>), Code> {
         let (rk, mut metadata) = (self.rk.as_ptr(), ptr::null());
         // SAFETY: name, topic object and, on success, the result are valid until after their last use.
         unsafe {
@@ -246,17 +254,18 @@ impl Client {
             let topics = slice_of((*metadata).topics, (*metadata).topic_cnt.try_into().unwrap_or(0));
             let there = topics.iter().filter(|topic| ok_or_code(topic.err).is_ok());
             let named = there.map(|topic| (string_of(topic.topic), topic.partition_cnt)).collect();
+            let by = (*metadata).orig_broker_id;
             rd::rd_kafka_metadata_destroy(metadata);
-            Ok(named)
+            Ok((named, (by >= 0).then_some(by)))
         }
     }
 
-    /// Asks Kafka for a sign of life; the answer is a [`Seen::Pong`] on the queue.
+    /// Asks a broker, or else the one that librdkafka takes for the controller, for a sign of life; the answer is a [`Seen::Pong`] on the queue.
     ///
     /// It is a question about a topic, there or not: librdkafka aborts the process when the answer to the obvious one,
     /// `rd_kafka_DescribeCluster`, lists neither broker nor topic, as that of a broker which its controller has fenced does.
-    pub(super) fn ping(&self, timeout: Duration) {
-        self.describe(&[PING_TOPIC.to_owned()], false, timeout, PING);
+    pub(super) fn ping(&self, broker: Option<i32>, timeout: Duration) {
+        self.describe(&[PING_TOPIC.to_owned()], false, broker, timeout, PING);
     }
 
     /// How many messages have had no report yet.
@@ -266,11 +275,21 @@ impl Client {
     }
 
     /// Asks for topics by name, at least one; the answer is a [`Seen::Described`] with `token`, not 0, on the queue.
-    /// With `rights` also for what these credentials may do with them.
-    pub(super) fn describe(&self, topics: &[CString], rights: bool, timeout: Duration, token: u64) {
+    /// With `rights` also for what these credentials may do with them. `broker` as for [`Client::ping`].
+    pub(super) fn describe(
+        &self,
+        topics: &[CString],
+        rights: bool,
+        broker: Option<i32>,
+        timeout: Duration,
+        token: u64,
+    ) {
         let mut names: Vec<*const c_char> = topics.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: all live for the calls, which copy the names.
         self.ask(Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout, token, |options| unsafe {
+            if let Some(broker) = broker {
+                rd::rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0);
+            }
             if rights {
                 let error = rd::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
                 rd::rd_kafka_error_destroy(error);

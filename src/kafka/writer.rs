@@ -150,7 +150,7 @@ impl Writer {
             let until = Instant::now() + LOOK_TIMEOUT;
             let knows = |producer: &Arc<Producer>| {
                 let found = producer.client.topics(Some(&topic), LOOK_TIMEOUT);
-                found.is_ok_and(|found| found.iter().any(|(_, partitions)| *partitions >= count))
+                found.is_ok_and(|(found, _)| found.iter().any(|(_, partitions)| *partitions >= count))
             };
             while !producers.iter().flatten().all(knows) && Instant::now() < until {
                 std::thread::sleep(LOOK_EVERY);

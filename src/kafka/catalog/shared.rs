@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::CString;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ use crate::telemetry::Every;
 /// How often Kafka is asked for a sign of life, and how long it may take.
 const PING_EVERY: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long one attempt to reach Kafka may take while it does not answer.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one attempt to reach Kafka may take while it does not answer: a broker that hangs must not hold it up for long.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often it is looked whether Kafka ceased to answer, while nothing is listed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often the partition counts of known topics are asked for again.
@@ -46,6 +46,9 @@ pub(super) struct Shared {
     /// Whether Kafka answers. While it does not nothing is asked: as long as such a question waits for a connection, librdkafka
     /// tries to connect without any pause, at the cost of a core.
     pub(super) up: watch::Sender<bool>,
+    /// The broker that answered when Kafka was reached, or -1: the one to ask. librdkafka would ask what it takes for the controller, and
+    /// Kafka names any of its brokers for that, also one that we cannot reach.
+    answering: AtomicI32,
     pub(super) stopped: AtomicBool,
     /// The topics that were asked for and are, or were, there.
     pub(super) topics: ArcSwap<HashMap<Box<str>, Known>>,
@@ -87,6 +90,7 @@ impl Shared {
         Self {
             client,
             up: watch::Sender::new(false),
+            answering: AtomicI32::new(-1),
             stopped: AtomicBool::new(false),
             topics: ArcSwap::default(),
             writer: OnceLock::new(),
@@ -133,7 +137,7 @@ impl Shared {
             let up = *self.up.borrow();
             if now >= next_ping {
                 if up {
-                    self.client.ping(PING_TIMEOUT);
+                    self.client.ping(self.answering(), PING_TIMEOUT);
                 }
                 next_ping = now + PING_EVERY;
             }
@@ -164,7 +168,8 @@ impl Shared {
     pub(super) fn list(&self, requests: &Receiver<ListRequest>) {
         while !self.stopped.load(Ordering::Acquire) {
             if !*self.up.borrow() {
-                if self.client.topics(None, PROBE_TIMEOUT).is_ok() {
+                if let Ok((_, broker)) = self.client.topics(None, PROBE_TIMEOUT) {
+                    self.answering.store(broker.unwrap_or(-1), Ordering::Relaxed);
                     self.heard(true);
                 }
                 continue;
@@ -176,7 +181,8 @@ impl Shared {
                 timeout = timeout.max(longer);
             }
             let answer = self.client.topics(None, timeout);
-            let answer = answer.map(Arc::<[_]>::from).map_err(|code| failed(code, words(code)));
+            let answer =
+                answer.map(|(topics, _)| Arc::<[_]>::from(topics)).map_err(|code| failed(code, words(code)));
             for asked in asked {
                 let _ = asked.send(answer.clone());
             }
@@ -307,7 +313,17 @@ impl Shared {
         let with_rights = answer.is_some();
         let token = self.expect(Waiting::Described(names.to_vec(), answer));
         // Only those who wait want to know what may be read.
-        self.client.describe(names, with_rights, timeout, token);
+        self.look(names, with_rights, timeout, token);
+    }
+
+    /// As [`Client::describe`], of a broker that answers.
+    pub(super) fn look(&self, names: &[CString], rights: bool, timeout: Duration, token: u64) {
+        self.client.describe(names, rights, self.answering(), timeout, token);
+    }
+
+    fn answering(&self) -> Option<i32> {
+        let broker = self.answering.load(Ordering::Relaxed);
+        (broker >= 0).then_some(broker)
     }
 
     pub(super) fn expect(&self, waiting: Waiting) -> u64 {
