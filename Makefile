@@ -40,7 +40,7 @@ test:
 
 soak:
 	@scripts/need build kafka
-	$(STEP) "Soak" cargo test --release --test load --test chaos -- --ignored --test-threads=1 --nocapture
+	$(STEP) "Soak" cargo test --release --test load --test chaos --test tls -- --ignored --test-threads=1 --nocapture
 
 bench:
 	@scripts/need build kafka

@@ -87,6 +87,7 @@ const KNOWN_ONLY_TO: &[(&str, &[&str])] = &[
     ("hyper", &["net", "transport", "proxy", "admin"]),
     ("hyper_util", &["net", "transport", "proxy", "admin"]),
     ("krafka", &["kafka"]),
+    ("rustls", &["net", "kafka"]),
 ];
 
 #[test]

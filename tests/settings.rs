@@ -121,7 +121,7 @@ bayeux:
   timout: 20s
   max_interval: soon
 limits: { batch: none, body: 1MiB }
-tls: { cert: a.pem, key: b.pem }
+registry: { url: r }
 ";
     assert_eq!(
         problems(file, &[], &[]),
@@ -130,7 +130,7 @@ tls: { cert: a.pem, key: b.pem }
             "halley.yaml:3:3: bayeux.timout: unknown key (did you mean timeout?)",
             r#"halley.yaml:4:17: bayeux.max_interval: "soon" is not a duration (such as 30s, 250ms, 2m or 1h)"#,
             r#"halley.yaml:5:18: limits.batch: "none" is not a whole number (such as 100)"#,
-            "halley.yaml:6:6: tls: not yet: this version has only the default (remove it, or null)",
+            "halley.yaml:6:11: registry: not yet: this version has only the default (remove it, or null)",
         ]
     );
 }
@@ -192,6 +192,9 @@ fn problems_say_where_and_what_to_do() {
             "bayeux: { cookie: { same_site: none } }\n",
             "1:32: bayeux.cookie.same_site: browsers drop such a cookie (set bayeux.cookie.secure: true)",
         ),
+        ("tls: { cert: a.pem }\n", "1:14: tls.cert: tls.key is missing"),
+        ("tls: { key: a.pem }\n", "1:13: tls.key: tls.cert is missing"),
+        ("tls: { client_ca: a.pem }\n", "1:19: tls.client_ca: tls.cert is missing"),
         (
             "kafka: { bootstrap: { servers: x } }\n",
             "1:21: kafka.bootstrap: expected a single value, found a map (write a property's name in one: bootstrap.servers)",
@@ -270,7 +273,7 @@ fn lists_and_maps_in_environment_and_flags() {
 #[test]
 fn problems_with_environment_and_flags_name_them() {
     let env = [("HALLEY__BAYEUX__TIMOUT", "1s"), ("HALLEY__DRAIN", "soon"), ("HALLEY__LIMITS", "5")];
-    let sets = ["bayeux", "bayeux.timeout=x", "origins=[", "tls.cert=a"];
+    let sets = ["bayeux", "bayeux.timeout=x", "origins=[", "registry.url=a"];
     assert_eq!(
         problems("zz: 1\n", &env, &sets),
         [
@@ -279,7 +282,7 @@ fn problems_with_environment_and_flags_name_them() {
             "HALLEY__LIMITS: limits: expected a map, found a string",
             "--set: bayeux: there is no = (such as --set bayeux.timeout=20s)",
             "--set: origins: not valid YAML: unclosed bracket '['",
-            "--set: tls: not yet: this version has only the default (remove it, or null)",
+            "--set: registry: not yet: this version has only the default (remove it, or null)",
             r#"--set: bayeux.timeout: "x" is not a duration (such as 30s, 250ms, 2m or 1h)"#,
             r#"HALLEY__DRAIN: drain: "soon" is not a duration (such as 30s, 250ms, 2m or 1h)"#,
         ]

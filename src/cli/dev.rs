@@ -63,9 +63,10 @@ fn dev(mut loaded: Loaded, args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let broker = embedded_broker(&mut loaded).await?;
+        let scheme = if loaded.tls.is_some() { "https" } else { "http" };
         let gateway = Gateway::start(loaded, &page(&args.demo))?;
         for address in gateway.addresses() {
-            say(&format!("Halley is at http://{address}/"));
+            say(&format!("Halley is at {scheme}://{address}/"));
         }
         if !args.no_feed {
             tokio::spawn(feed(gateway.writer().clone(), gateway.catalog().clone()));

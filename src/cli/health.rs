@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::server;
 use super::source::Source;
 use crate::config;
-use crate::net::{Client, Url};
+use crate::net::{Client, Target, Url};
 
 /// Longer than a gateway that is well ever takes, shorter than the usual patience of health checks.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -55,7 +55,8 @@ fn health(args: &Args) -> anyhow::Result<bool> {
         let path = if args.live { "healthz" } else { "readyz" };
         Url::parse(&format!("http://{admin}/{path}"))?
     };
-    let answer = server::block_on(async { Ok(Client::new(url).get(PATIENCE).await?) })?;
+    let target = Target::new(url, None, Vec::new())?;
+    let answer = server::block_on(async { Ok(Client::new(target).get(PATIENCE).await?) })?;
     super::say(&format!("{}\n", String::from_utf8_lossy(&answer.body).trim_end()));
     Ok(answer.status == 200)
 }

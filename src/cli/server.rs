@@ -1,17 +1,25 @@
 //! The Bayeux server that a command talks to.
 
-use crate::client::{Client, Error, Transport};
-use crate::net::Url;
+use std::path::PathBuf;
+
+use crate::client::{Client, Transport};
+use crate::net::{Header, Target, Url};
 
 /// The flags of every command that talks to a Bayeux server.
 #[derive(clap::Args, Debug)]
 pub(super) struct Server {
-    /// Where the server mounts Bayeux
+    /// Where the server mounts Bayeux: http, https, ws or wss
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080/cometd", value_parser = Url::parse)]
     url: Url,
     /// The one transport to use; without it a WebSocket, and long-polling where that fails
     #[arg(long, value_enum)]
     transport: Option<Choice>,
+    /// With https or wss, trust the authorities in this file (PEM) and not those of the system
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// A header for every request, such as 'Authorization: Bearer …'; may be given several times
+    #[arg(long = "header", value_name = "HEADER", value_parser = Header::parse)]
+    headers: Vec<Header>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -24,13 +32,14 @@ impl Server {
     /// Connects and handshakes; subscriptions to `channels` are on their way then.
     ///
     /// # Errors
-    /// If there is no such server, or it refuses.
-    pub(super) async fn open(&self, channels: &[String]) -> Result<Client, Error> {
+    /// If there is no such server, it cannot be trusted, or it refuses.
+    pub(super) async fn open(&self, channels: &[String]) -> anyhow::Result<Client> {
         let transport = self.transport.map(|choice| match choice {
             Choice::Websocket => Transport::WebSocket,
             Choice::LongPolling => Transport::LongPolling,
         });
-        Client::open(&self.url, transport, channels).await
+        let target = Target::new(self.url.clone(), self.ca.as_deref(), self.headers.clone())?;
+        Ok(Client::open(&target, transport, channels).await?)
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Error(String);
 /// A Bayeux client.
 #[derive(Debug)]
 pub struct Client {
-    url: net::Url,
+    target: net::Target,
     transport: Transport,
     session: Session,
     wire: Option<Wire>,
@@ -39,26 +39,30 @@ impl Client {
     /// # Errors
     /// If the server cannot be reached or refuses the handshake.
     pub async fn open(
-        url: &net::Url,
+        target: &net::Target,
         transport: Option<Transport>,
         channels: &[String],
     ) -> Result<Self, Error> {
         match transport {
-            Some(transport) => Self::open_with(url, transport, channels).await,
-            None => match Self::open_with(url, Transport::WebSocket, channels).await {
+            Some(transport) => Self::open_with(target, transport, channels).await,
+            None => match Self::open_with(target, Transport::WebSocket, channels).await {
                 Ok(client) => Ok(client),
-                Err(_) => Self::open_with(url, Transport::LongPolling, channels).await,
+                Err(_) => Self::open_with(target, Transport::LongPolling, channels).await,
             },
         }
     }
 
-    async fn open_with(url: &net::Url, transport: Transport, channels: &[String]) -> Result<Self, Error> {
+    async fn open_with(
+        target: &net::Target,
+        transport: Transport,
+        channels: &[String],
+    ) -> Result<Self, Error> {
         let now = Instant::now();
         let mut client = Self {
-            url: url.clone(),
+            target: target.clone(),
             transport,
             session: Session::new(transport.name(), channels.to_vec(), now),
-            wire: Some(Wire::open(transport, url).await.map_err(Error)?),
+            wire: Some(Wire::open(transport, target).await.map_err(Error)?),
             reconnect_at: now,
             pause: FIRST_PAUSE,
         };
@@ -91,7 +95,7 @@ impl Client {
             }
             if self.wire.is_none() {
                 tokio::time::sleep_until(self.reconnect_at.into()).await;
-                match Wire::open(self.transport, &self.url).await {
+                match Wire::open(self.transport, &self.target).await {
                     Ok(wire) => {
                         self.wire = Some(wire);
                         self.session.restart(Instant::now());

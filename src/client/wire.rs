@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
@@ -68,12 +67,12 @@ impl Wire {
     ///
     /// # Errors
     /// If there is no such server there, or it speaks no WebSocket.
-    pub async fn open(transport: Transport, url: &net::Url) -> Result<Self, String> {
+    pub async fn open(transport: Transport, target: &net::Target) -> Result<Self, String> {
         let (received_by, received) = mpsc::channel(UNSEEN);
         let (other, others) = mpsc::channel(QUEUE);
         match transport {
             Transport::WebSocket => {
-                let socket = websocket(url).await?;
+                let socket = websocket(target).await?;
                 let task = Some(tokio::spawn(drive(socket, others, received_by)));
                 Ok(Self { held: other.clone(), other, received, task })
             }
@@ -81,12 +80,12 @@ impl Wire {
                 let (held, helds) = mpsc::channel(QUEUE);
                 let cookies = Arc::<Mutex<Vec<String>>>::default();
                 tokio::spawn(poll(
-                    net::Client::new(url.clone()),
+                    net::Client::new(target.clone()),
                     helds,
                     received_by.clone(),
                     cookies.clone(),
                 ));
-                tokio::spawn(poll(net::Client::new(url.clone()), others, received_by, cookies));
+                tokio::spawn(poll(net::Client::new(target.clone()), others, received_by, cookies));
                 Ok(Self { held, other, received, task: None })
             }
         }
@@ -116,12 +115,16 @@ impl Wire {
     }
 }
 
-async fn websocket(url: &net::Url) -> Result<WebSocketStream<TcpStream>, String> {
-    let stream = url.connect(OPEN).await.map_err(|error| error.to_string())?;
-    let builder = ClientBuilder::new()
+async fn websocket(target: &net::Target) -> Result<WebSocketStream<net::Stream>, String> {
+    let url = target.url();
+    let stream = target.connect(OPEN).await.map_err(|error| error.to_string())?;
+    let mut builder = ClientBuilder::new()
         .uri(&url.websocket())
         .map_err(|error| error.to_string())?
         .limits(Limits::default().max_payload_len(Some(MESSAGE_BYTES)));
+    for (name, value) in target.headers() {
+        builder = builder.add_header(name, value).map_err(|error| error.to_string())?;
+    }
     let opening = tokio::time::timeout(OPEN, builder.connect_on(stream)).await;
     match opening {
         Ok(Ok((socket, _))) => Ok(socket),
@@ -132,7 +135,7 @@ async fn websocket(url: &net::Url) -> Result<WebSocketStream<TcpStream>, String>
 
 /// Carries a WebSocket until either side ends it.
 async fn drive(
-    mut socket: WebSocketStream<TcpStream>,
+    mut socket: WebSocketStream<net::Stream>,
     mut outgoing: mpsc::Receiver<String>,
     received: mpsc::Sender<Received>,
 ) {

@@ -314,7 +314,30 @@ pub(super) const KEYS: &[Key] = &[
         s.drain = v.duration_from(Duration::ZERO)?;
         Ok(())
     }),
-    not_yet("tls", "null", "Certificate and key; the certificate authority of clients."),
+    key(
+        "tls.cert",
+        "null",
+        "file",
+        "Certificate in PEM, followed by those that lead to its authority. With it `listen` is TLS, and the file is read again when it changes.",
+        |s, v| {
+            s.tls.cert = v.optional(Given::path)?;
+            Ok(())
+        },
+    ),
+    key("tls.key", "null", "file", "Its private key in PEM, without a password.", |s, v| {
+        s.tls.key = v.optional(Given::path)?;
+        Ok(())
+    }),
+    key(
+        "tls.client_ca",
+        "null",
+        "file",
+        "Authorities in PEM. With it clients must show a certificate by one of them.",
+        |s, v| {
+            s.tls.client_ca = v.optional(Given::path)?;
+            Ok(())
+        },
+    ),
     not_yet("registry", "null", "The schema registry."),
     key(
         "ready.kafka",

@@ -10,7 +10,7 @@ use super::keys::{KAFKA, KEYS, Key};
 use super::layers::Layers;
 use super::origin::{Context, Origin};
 use super::problem::{Problem, Problems};
-use super::settings::{SameSite, Settings};
+use super::settings::{SameSite, Settings, Tls};
 use super::value::{Given, Wrong};
 use super::yaml;
 
@@ -36,6 +36,7 @@ pub struct Reading {
     /// Everything wrong, in the order of the file; what has no place in it comes last.
     pub problems: Vec<Problem>,
     kafka: BTreeMap<String, Origin>,
+    origins: BTreeMap<&'static str, Origin>,
 }
 
 impl Reading {
@@ -44,6 +45,14 @@ impl Reading {
         match self.kafka.get(name) {
             Some(origin) => origin.problem(&format!("{KAFKA}.{name}"), what),
             None => Problem::nowhere(format!("{KAFKA}: {what}")),
+        }
+    }
+
+    /// A problem with what a setting stands for, at the place where it was set.
+    pub fn problem(&self, name: &str, what: &str) -> Problem {
+        match self.origins.get(name) {
+            Some(origin) => origin.problem(name, what),
+            None => Problem::nowhere(format!("{name}: {what}")),
         }
     }
 }
@@ -83,18 +92,23 @@ pub fn read<E: IntoIterator<Item = (String, String)>>(options: LoadOptions<E>) -
     if let Some(folder) = file.as_ref().and_then(|file| file.parent()) {
         settings.mappings.iter_mut().for_each(|path| *path = folder.join(&*path));
     }
+    let mut origins = BTreeMap::new();
     for key in KEYS {
         if let Some(value) = find(&values, key.name) {
             let given = Given::new(value.clone(), &context);
+            origins.insert(key.name, given.origin().clone());
             if let Err(wrong) = set(&mut settings, key, &given) {
                 problems.push(wrong.about_key(key.name, given.origin()));
             }
         }
     }
     let kafka = kafka(&values, &context, &mut settings.kafka.0, &mut problems);
-    problems.extend(contradiction(&settings, &values, &context));
+    problems.extend(contradictions(&settings).into_iter().map(|(name, wrong)| {
+        let nowhere = Origin::Flag;
+        wrong.about_key(name, origins.get(name).unwrap_or(&nowhere))
+    }));
     problems.sort_by(|a, b| (a.place.is_none(), &a.place).cmp(&(b.place.is_none(), &b.place)));
-    Ok(Reading { settings, problems, kafka })
+    Ok(Reading { settings, problems, kafka, origins })
 }
 
 /// The mapping files with their texts, in the order of the settings; the files of a folder by name.
@@ -203,19 +217,25 @@ fn kafka(
     origins
 }
 
-/// Values that are proper each and together are not.
-fn contradiction(settings: &Settings, values: &Map<String, Value>, context: &Context) -> Option<Problem> {
-    let cookie = &settings.bayeux.cookie;
-    let name = match cookie {
-        _ if cookie.secure => return None,
-        _ if cookie.same_site == SameSite::None => "bayeux.cookie.same_site",
-        _ if cookie.partitioned => "bayeux.cookie.partitioned",
-        _ => return None,
+/// Values that are proper each and together are not, by the key that is one too many or calls for another.
+fn contradictions(settings: &Settings) -> Vec<(&'static str, Wrong)> {
+    let mut found = Vec::new();
+    let mut cookie = |name| {
+        let wrong = Wrong::new("browsers drop such a cookie").hint("set bayeux.cookie.secure: true");
+        found.push((name, wrong));
     };
-    let given = Given::new(find(values, name)?.clone(), context);
-    Some(
-        Wrong::new("browsers drop such a cookie")
-            .hint("set bayeux.cookie.secure: true")
-            .about_key(name, given.origin()),
-    )
+    match &settings.bayeux.cookie {
+        it if it.secure => {}
+        it if it.same_site == SameSite::None => cookie("bayeux.cookie.same_site"),
+        it if it.partitioned => cookie("bayeux.cookie.partitioned"),
+        _ => {}
+    }
+    let mut tls = |name, other| found.push((name, Wrong::new(format!("{other} is missing"))));
+    match &settings.tls {
+        Tls { cert: Some(_), key: None, .. } => tls("tls.cert", "tls.key"),
+        Tls { cert: None, key: Some(_), .. } => tls("tls.key", "tls.cert"),
+        Tls { cert: None, key: None, client_ca: Some(_) } => tls("tls.client_ca", "tls.cert"),
+        _ => {}
+    }
+    found
 }

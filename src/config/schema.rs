@@ -84,7 +84,7 @@ fn of(takes: &str) -> Json {
         }
         words if words.contains("list") => one_or_list,
         words if words.contains('`') => or_reference(&json!({ "enum": quoted(words) })),
-        "domain" => json!({ "type": ["string", "null"] }),
+        "domain" | "file" => json!({ "type": ["string", "null"] }),
         _ => text,
     }
 }

@@ -35,6 +35,8 @@ pub struct Settings {
     pub queue: Queue,
     /// How long a shutdown may take.
     pub drain: Duration,
+    /// TLS for `listen`.
+    pub tls: Tls,
     /// What readiness depends on.
     pub ready: Ready,
     /// Threads that sessions live on; `None`: one a core.
@@ -149,6 +151,17 @@ pub struct Queue {
     pub bytes: usize,
 }
 
+/// Files in PEM for TLS. Certificate and key come together or not at all, the authorities only with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, and those that lead to its authority.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+    /// The authorities of clients' certificates, which are required with it.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// What readiness depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready {
@@ -199,6 +212,7 @@ impl Default for Settings {
             publish: Publish::default(),
             queue: Queue { bytes: 1 << 20 },
             drain: Duration::from_secs(20),
+            tls: Tls::default(),
             ready: Ready { kafka: false },
             shards: None,
             log: Log::default(),

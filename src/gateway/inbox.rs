@@ -1,6 +1,6 @@
 //! How threads reach a shard.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::bayeux::{Error, Message};
 use crate::feed::ShardInbox;
 use crate::hub::{HttpId, Response, SubscribeTicket};
 use crate::kafka::{self, Report};
+use crate::net::Detached;
 use crate::stream::{Batch, Positions};
 use crate::transport::Peer;
 use crate::transport::websocket::Handover;
@@ -20,8 +21,8 @@ const BATCHES: usize = 32;
 
 /// What other threads tell a shard.
 pub(super) enum Note {
-    /// A connection was accepted.
-    Connection(TcpStream, SocketAddr),
+    /// A connection was accepted, and TLS, if it is, agreed on.
+    Connection(Detached, SocketAddr),
     /// A WebSocket whose session lives here.
     Socket(Handover),
     /// An HTTP request whose session lives here.

@@ -3,6 +3,7 @@
 //! - `load` reads and checks settings and mappings;
 //! - `run` builds everything and takes it down again;
 //! - `shard` is a shard's thread: it drives a [`crate::hub::Shard`] and a [`crate::publish::Pipeline`];
+//! - `secure` is the thread of TLS handshakes;
 //! - `inbox` is how other threads reach a shard.
 
 #[cfg(feature = "dev")]
@@ -15,6 +16,7 @@ mod run;
 pub mod sample;
 #[cfg(feature = "dev")]
 mod samples;
+mod secure;
 mod shard;
 
 pub use load::{Loaded, load, routes};

@@ -1,6 +1,6 @@
 //! Start and end.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use tokio::task::{JoinSet, LocalSet};
 
 use super::inbox::{Inbox, Note, inbox};
 use super::load::Loaded;
+use super::secure;
 use super::shard::{self, Parts};
 use crate::config::Settings;
 use crate::feed::{self, Feed, ShardInbox};
@@ -53,7 +54,7 @@ impl Gateway {
     /// # Errors
     /// What the system refuses: an address in use, a thread.
     pub fn start(loaded: Loaded, fallback: &MakeFallback) -> anyhow::Result<Self> {
-        let Loaded { settings, routes, warnings, kafka } = loaded;
+        let Loaded { settings, routes, warnings, kafka, tls } = loaded;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -114,12 +115,21 @@ impl Gateway {
         }
 
         let mut accepting = JoinSet::new();
+        let mut handshakes = None;
+        if let Some(acceptor) = tls {
+            let patience = settings.limits.header_timeout;
+            let (started, thread) = secure::start(acceptor, patience, metrics.node.clone())?;
+            threads.push(thread);
+            handshakes = Some(started);
+        }
         for listener in listeners {
-            let (inboxes, mut turn) = (inboxes.clone(), 0);
+            let (inboxes, handshakes, mut turn) = (inboxes.clone(), handshakes.clone(), 0);
             accepting.spawn(async move {
-                let hand = move |stream, peer| {
-                    if let Some(inbox) = inboxes.get(turn) {
-                        inbox.note(Note::Connection(stream, peer));
+                let hand = move |stream: TcpStream, peer| {
+                    match (inboxes.get(turn), &handshakes) {
+                        (Some(inbox), None) => inbox.note(Note::Connection(stream.into(), peer)),
+                        (Some(inbox), Some(handshakes)) => handshakes.shake(stream, peer, inbox),
+                        (None, _) => {}
                     }
                     turn = (turn + 1) % inboxes.len();
                 };

@@ -200,7 +200,7 @@ impl Driver {
 
     fn request(&self, http: HttpId, peer: Peer, messages: Vec<Message>, answer: oneshot::Sender<Response>) {
         self.posts.borrow_mut().insert(http, answer);
-        let Peer { address, browser } = peer;
+        let Peer { address, browser, .. } = peer;
         self.tell(Input::Request { via: Via::Http(http), browser, peer: address, messages });
     }
 
@@ -405,7 +405,7 @@ impl Hub for Driver {
     }
 
     fn receive(&self, socket: SocketKey, peer: &Peer, messages: Vec<Message>) {
-        let Peer { address, browser } = peer.clone();
+        let Peer { address, browser, .. } = peer.clone();
         self.tell(Input::Request { via: Via::Socket(socket), browser, peer: address, messages });
     }
 

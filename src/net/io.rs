@@ -1,4 +1,4 @@
-//! A TCP stream for hyper, that gives up on a peer which does not read.
+//! A stream for hyper, that gives up on a peer which does not read.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use super::Stream;
 
 /// Bytes that are read at most while the peer has nothing to say.
 const EARLY: usize = 1024;
@@ -18,7 +19,7 @@ const EARLY: usize = 1024;
 /// A stream whose writes fail when the peer takes nothing for too long. hyper itself would wait for ever.
 #[derive(Debug)]
 pub struct Io {
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<Stream>,
     patience: Duration,
     /// Set while a write waits.
     stall: Option<Pin<Box<Sleep>>>,
@@ -30,13 +31,18 @@ pub struct Io {
 
 impl Io {
     /// Wraps a stream whose peer may take up to `patience` to accept some of what is written.
-    pub fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self { stream: TokioIo::new(stream), patience, stall: None, ahead: Bytes::new() }
+    pub fn new(stream: impl Into<Stream>, patience: Duration) -> Self {
+        Self { stream: TokioIo::new(stream.into()), patience, stall: None, ahead: Bytes::new() }
     }
 
     /// The stream again, and what is to be read before it.
-    pub fn into_parts(self) -> (TcpStream, Bytes) {
+    pub fn into_parts(self) -> (Stream, Bytes) {
         (self.stream.into_inner(), self.ahead)
+    }
+
+    /// Whether it is TLS.
+    pub fn is_secure(&self) -> bool {
+        self.stream.inner().is_secure()
     }
 
     /// Puts bytes before what is read next.
@@ -55,22 +61,50 @@ impl Io {
     /// [`Read::poll_read`], and then it is no longer listened to.
     pub async fn closed(&mut self) {
         poll_fn(|cx| {
-            while self.ahead.is_empty() {
-                let stream = self.stream.inner();
-                if ready!(stream.poll_read_ready(cx)).is_err() {
-                    return Poll::Ready(());
-                }
-                let mut early = [0; EARLY];
-                match stream.try_read(&mut early) {
-                    Ok(0) => return Poll::Ready(()),
-                    Ok(count) => self.ahead = Bytes::copy_from_slice(early.get(..count).unwrap_or_default()),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => return Poll::Ready(()),
-                }
+            if self.ahead.is_empty() && ready!(self.poll_ahead(cx)).unwrap_or(0) == 0 {
+                return Poll::Ready(());
             }
             Poll::Pending
         })
         .await;
+    }
+
+    /// Whether the connection begins with `preface`. Reads as much as it takes to tell, and leaves it to be read; `None` if the peer
+    /// goes away before.
+    pub async fn begins_with(&mut self, preface: &[u8]) -> Option<bool> {
+        poll_fn(|cx| {
+            loop {
+                let length = self.ahead.len().min(preface.len());
+                if self.ahead.get(..length) != preface.get(..length) {
+                    return Poll::Ready(Some(false));
+                }
+                if length == preface.len() {
+                    return Poll::Ready(Some(true));
+                }
+                if ready!(self.poll_ahead(cx)).unwrap_or(0) == 0 {
+                    return Poll::Ready(None);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether there is something that was read and not used.
+    pub fn has_ahead(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// Reads some to be used later; 0 at the end.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut early = [0; EARLY];
+        let count = ready!(self.stream.inner().poll_read(cx, &mut early))?;
+        let early = early.get(..count).unwrap_or_default();
+        self.ahead = if self.ahead.is_empty() {
+            Bytes::copy_from_slice(early)
+        } else {
+            [&self.ahead, early].concat().into()
+        };
+        Poll::Ready(Ok(count))
     }
 
     fn bounded<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -120,17 +154,21 @@ impl Write for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.bounded(cx, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.bounded(cx, result)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+
+    use tokio::net::TcpStream;
 
     use super::*;
 

@@ -79,6 +79,7 @@ metrics! {
     ShardMetrics;
     Gauge "halley_connections" "Open connections of clients." { connections }
     Counter "halley_connections_accepted" "Connections accepted." { connections_accepted }
+    Counter "halley_http2_connections" "Connections that speak HTTP/2." { http2_connections }
     Gauge "halley_websockets" "Open WebSockets." { websockets }
     Counter "halley_websocket_upgrades" "Connections that became WebSockets." { websocket_upgrades }
     Counter "halley_http_requests" "HTTP requests answered, by class of status." {
@@ -129,6 +130,15 @@ metrics! {
     Counter "halley_batches" "Batches of records handed to shards." { batches }
     Gauge "halley_partitions" "Partitions that are read." { partitions }
     Counter "halley_kafka_errors" "Errors that Kafka or the way to it reported." { kafka_errors }
+    Counter "halley_tls_handshakes" "TLS handshakes with clients, by result." {
+        tls_accepted { "result" = "accepted" },
+        tls_failed { "result" = "failed" },
+        tls_timeout { "result" = "timeout" }
+    }
+    Counter "halley_tls_reloads" "Changed files of `tls` that were read, by result." {
+        tls_reloaded { "result" = "taken" },
+        tls_refused { "result" = "refused" }
+    }
     Gauge "halley_kafka_up" "1 if Kafka answers, 0 if not." { kafka_up }
 }
 

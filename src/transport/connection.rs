@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection: hyper's while there is something to read or to write, and next to nothing while an answer is awaited
+//! One connection. HTTP/1.1 is hyper's while there is something to read or to write, and next to nothing while an answer is awaited
 //! for long.
 //!
 //! hyper keeps a buffer to read and one to write, and both are large beside a session. Most connections of long-polling clients wait
@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::future::{pending, poll_fn};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -22,12 +22,12 @@ use hyper::{Response, StatusCode, Version};
 use hyper_util::rt::TokioTimer;
 use tokio::time::timeout;
 
-use super::http::{Reply, Server};
+use super::http::{Arrival, Reply, Server};
+use super::http2;
 use super::longpoll::Posted;
 use super::origin::Verdict;
 use super::response::Body;
-use crate::net::{Io, WRITE_STALL};
-use crate::telemetry::ShardMetrics;
+use crate::net::{Detached, Io, WRITE_STALL};
 
 /// Answers that come within this time are waited for by hyper: to put it away and fetch it again costs ten microseconds.
 const SOON: Duration = Duration::from_secs(1);
@@ -44,12 +44,17 @@ struct Held {
 
 impl Server {
     /// Serves a connection, accepted on whatever thread, to its end. A WebSocket goes on in a task of its own.
-    pub async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let stream = match tokio::net::TcpStream::from_std(stream) {
+    pub async fn serve(self: Rc<Self>, stream: Detached, peer: SocketAddr) {
+        let stream = match stream.attach() {
             Ok(stream) => stream,
             Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
         };
         let mut io = Io::new(stream, WRITE_STALL);
+        match self.is_multiplexed(&mut io).await {
+            Some(true) => return Box::pin(self.multiplexed(io, peer)).await,
+            Some(false) => {}
+            None => return,
+        }
         let mut answer = None;
         loop {
             // In a box, which is gone while the answer is awaited.
@@ -66,6 +71,21 @@ impl Server {
             io.unread(stand_in.as_bytes());
             answer = Some(Box::new(response));
         }
+    }
+
+    /// Whether a connection is HTTP/2, by what comes first; `None` if it is to end before that is known.
+    async fn is_multiplexed(&self, io: &mut Io) -> Option<bool> {
+        let mut drain = self.drain.clone();
+        let known = tokio::select! {
+            biased;
+            known = timeout(self.settings.header_timeout, io.begins_with(http2::PREFACE)) => known,
+            _ = drain.wait_for(|draining| *draining) => return None,
+        };
+        if known.is_err() {
+            // Who says nothing may leave again.
+            self.metrics.refused_timeout.add(u64::from(io.has_ahead()));
+        }
+        known.ok()?
     }
 
     /// Lets hyper serve a connection until it ends, or until the answer to a request has to be awaited for long. `answer` is for the first
@@ -85,6 +105,7 @@ impl Server {
             .max_header_size(self.settings.header_bytes)
             // hyper takes no less.
             .max_buf_size(self.settings.header_bytes.max(8192));
+        let arrival = Arrival { address: peer.ip(), secure: io.is_secure(), shared: None };
         let answer = Cell::new(answer);
         let held = Rc::new(Cell::new(None));
         let hold = held.clone();
@@ -94,14 +115,14 @@ impl Server {
             // In a box, since it takes much more room than what waits for the answer.
             let task = answer.take().ok_or_else(|| {
                 let stand_in = stand_in(request.version(), request.headers());
-                (stand_in, Box::pin(server.clone().receive(request, peer.ip())))
+                (stand_in, Box::pin(server.clone().receive(request, arrival.clone())))
             });
             async move {
                 let response = match task {
                     Ok(answer) => *answer,
                     Err((stand_in, receiving)) => server.respond(receiving, stand_in, &hold).await,
                 };
-                count(&server.metrics, response.status());
+                server.count(response.status());
                 Ok::<_, Infallible>(response)
             }
         });
@@ -163,6 +184,18 @@ impl Server {
         verdict.allow(response.headers_mut());
         response
     }
+
+    /// Counts a response.
+    pub(super) fn count(&self, status: StatusCode) {
+        let cell = match status.as_u16() {
+            100..200 => &self.metrics.http_1xx,
+            200..300 => &self.metrics.http_2xx,
+            300..400 => &self.metrics.http_3xx,
+            400..500 => &self.metrics.http_4xx,
+            _ => &self.metrics.http_5xx,
+        };
+        cell.inc();
+    }
 }
 
 /// Waits for the end of a connection, or for a request whose answer is to be awaited.
@@ -185,15 +218,4 @@ fn stand_in(version: Version, headers: &HeaderMap) -> Box<str> {
     }
     request += "\r\n";
     request.into()
-}
-
-fn count(metrics: &ShardMetrics, status: StatusCode) {
-    let cell = match status.as_u16() {
-        100..200 => &metrics.http_1xx,
-        200..300 => &metrics.http_2xx,
-        300..400 => &metrics.http_3xx,
-        400..500 => &metrics.http_4xx,
-        _ => &metrics.http_5xx,
-    };
-    cell.inc();
 }

@@ -16,6 +16,8 @@ const MAX_VALUE: usize = 128;
 #[derive(Clone, Debug)]
 pub struct BrowserCookie {
     suffix: String,
+    /// Whether the attributes have `Secure` wherever the cookie goes.
+    secure: bool,
 }
 
 /// The value of the browser cookie in a request; none if there is none or it is not well formed (then it counts as absent,
@@ -55,7 +57,8 @@ impl BrowserCookie {
         if let Some(max_age) = attributes.max_age {
             let _ = write!(suffix, "; Max-Age={}", max_age.as_secs());
         }
-        if attributes.secure || attributes.same_site == SameSite::None {
+        let secure = attributes.secure || attributes.same_site == SameSite::None;
+        if secure {
             suffix += "; Secure";
         }
         suffix += match attributes.same_site {
@@ -66,12 +69,14 @@ impl BrowserCookie {
         if attributes.partitioned {
             suffix += "; Partitioned";
         }
-        Self { suffix }
+        Self { suffix, secure }
     }
 
-    /// The header that gives a browser the name `value`; none if value or attributes are not legal in a header.
-    pub fn header(&self, value: &str) -> Option<HeaderValue> {
-        HeaderValue::try_from(format!("{NAME}={value}{}", self.suffix)).ok()
+    /// The header that gives a browser the name `value`; none if value or attributes are not legal in a header. Over TLS
+    /// (`secure`) it is for TLS alone.
+    pub fn header(&self, value: &str, secure: bool) -> Option<HeaderValue> {
+        let more = if secure && !self.secure { "; Secure" } else { "" };
+        HeaderValue::try_from(format!("{NAME}={value}{}{more}", self.suffix)).ok()
     }
 }
 
@@ -121,7 +126,11 @@ mod tests {
     #[test]
     fn attributes_are_written() {
         let plain = BrowserCookie::new(&Cookie::default());
-        assert_eq!(plain.header("v").unwrap(), "BAYEUX_BROWSER=v; Path=/; HttpOnly; SameSite=Lax");
+        assert_eq!(plain.header("v", false).unwrap(), "BAYEUX_BROWSER=v; Path=/; HttpOnly; SameSite=Lax");
+        assert_eq!(
+            plain.header("v", true).unwrap(),
+            "BAYEUX_BROWSER=v; Path=/; HttpOnly; SameSite=Lax; Secure"
+        );
         let full = BrowserCookie::new(&Cookie {
             secure: false,
             same_site: SameSite::None,
@@ -130,8 +139,8 @@ mod tests {
             max_age: Some(Duration::from_mins(1)),
         });
         let expected = "BAYEUX_BROWSER=v; Path=/; HttpOnly; Domain=example.com; Max-Age=60; Secure; SameSite=None; Partitioned";
-        assert_eq!(full.header("v").unwrap(), expected);
-        assert_eq!(full.header("a\nb"), None);
+        assert_eq!(full.header("v", true).unwrap(), expected);
+        assert_eq!(full.header("a\nb", false), None);
     }
 
     proptest! {

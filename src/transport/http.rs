@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::body;
 use super::cookie::{self, BrowserCookie};
+use super::http2::Hold;
 use super::hub::{Hub, Peer};
 use super::longpoll;
 use super::origin::{Origins, Verdict};
@@ -55,6 +56,17 @@ pub struct Server {
     fallback: Fallback,
     /// Turns true when the gateway goes down: connections end after the request that is being answered.
     pub(super) drain: watch::Receiver<bool>,
+}
+
+/// How a request came in.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    /// The other end of the connection.
+    pub(super) address: IpAddr,
+    /// Whether the connection is TLS.
+    pub(super) secure: bool,
+    /// Of a connection that carries several requests at a time (HTTP/2), what keeps it open.
+    pub(super) shared: Option<Hold>,
 }
 
 /// What becomes of a request that was read.
@@ -106,11 +118,12 @@ impl Server {
     }
 
     /// Answers a request, or passes it on to the hub.
-    pub(super) async fn receive(self: Rc<Self>, mut request: Request<Incoming>, address: IpAddr) -> Reply {
+    pub(super) async fn receive(self: Rc<Self>, mut request: Request<Incoming>, arrival: Arrival) -> Reply {
+        let Arrival { address, secure, shared } = arrival;
         if !self.settings.is_bayeux(request.uri().path()) {
             return Reply::Now((self.fallback)(request, address).await);
         }
-        let verdict = self.settings.origins.check(request.headers(), false);
+        let verdict = self.settings.origins.check(request.headers(), secure);
         if verdict == Verdict::Refused {
             self.metrics.refused_origin.inc();
             tracing::debug!(peer = %address, "origin refused");
@@ -120,7 +133,7 @@ impl Server {
             ));
         }
         let browser = cookie::browser(request.headers()).map(Box::from);
-        let peer = Peer { address, browser };
+        let peer = Peer { address, browser, secure, multiplexed: shared.is_some() };
         let transports = self.settings.transports;
         let mut response = match *request.method() {
             Method::POST if transports.long_polling => {
@@ -137,6 +150,9 @@ impl Server {
             }
             _ if transports.websocket && handshake::is_upgrade(request.headers()) => {
                 websocket::upgrade(self, &mut request, peer)
+            }
+            Method::CONNECT if transports.websocket && handshake::is_connect(&request) => {
+                websocket::connect(self, &mut request, peer, shared)
             }
             Method::GET => text(
                 StatusCode::BAD_REQUEST,

@@ -16,6 +16,10 @@ pub struct Peer {
     pub address: IpAddr,
     /// The `BAYEUX_BROWSER` cookie, if one came and is well formed.
     pub browser: Option<Box<str>>,
+    /// Whether it came by TLS.
+    pub secure: bool,
+    /// Whether the connection carries many requests at a time (HTTP/2), so that nobody is kept waiting by those that are held.
+    pub multiplexed: bool,
 }
 
 /// An HTTP request that a shard answers, perhaps another one than where it arrived.

@@ -18,6 +18,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=UTF
 /// A POST that the hub has. Dropped while it waits, it tells the hub that the client went away.
 pub(super) struct Posted {
     receipt: Receipt,
+    secure: bool,
     answer: oneshot::Receiver<crate::hub::Response>,
 }
 
@@ -28,8 +29,9 @@ pub(super) async fn receive(server: &Server, body: Incoming, peer: Peer) -> Resu
         Err(error) => return Err(refuse(server, &peer, error.status(), &error)),
     };
     let messages = messages.map_err(|error| refuse(server, &peer, StatusCode::BAD_REQUEST, &error))?;
+    let secure = peer.secure;
     let (post, answer) = server.hub.post(peer, messages);
-    Ok(Posted { receipt: Receipt::new(server.hub.clone(), post), answer })
+    Ok(Posted { receipt: Receipt::new(server.hub.clone(), post), secure, answer })
 }
 
 // === impl Posted ===
@@ -50,7 +52,7 @@ impl Posted {
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        set_browser(headers, server, answer.browser.as_deref());
+        set_browser(headers, server, answer.browser.as_deref(), self.secure);
         response
     }
 }
@@ -83,8 +85,8 @@ fn refuse(server: &Server, peer: &Peer, status: StatusCode, error: &dyn std::err
     text(status, Bytes::from(format!("{error}\n")))
 }
 
-fn set_browser(headers: &mut HeaderMap, server: &Server, browser: Option<&str>) {
-    if let Some(cookie) = browser.and_then(|browser| server.settings.cookie.header(browser)) {
+fn set_browser(headers: &mut HeaderMap, server: &Server, browser: Option<&str>, secure: bool) {
+    if let Some(cookie) = browser.and_then(|browser| server.settings.cookie.header(browser, secure)) {
         headers.append(header::SET_COOKIE, cookie);
     }
 }

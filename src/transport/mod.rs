@@ -1,9 +1,10 @@
-//! How clients reach the hub: long-polling and WebSocket over HTTP/1.1; CORS and the browser cookie.
+//! How clients reach the hub: long-polling and WebSocket over HTTP/1.1 and HTTP/2; CORS and the browser cookie.
 
 mod body;
 mod connection;
 mod cookie;
 mod http;
+mod http2;
 mod hub;
 mod longpoll;
 mod origin;

@@ -11,15 +11,23 @@ use hyper::body::{Frame, SizeHint};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::http2::Ticket;
 use super::hub::{Hub, PostId};
 
 /// A response's body: one piece of known length, so that nothing is chunked.
 #[derive(Debug)]
 pub struct Body(Option<Data>);
 
-/// Content of a [`Body`].
+/// Content of a [`Body`], as it is written.
 #[derive(Debug)]
-pub enum Data {
+pub struct Data {
+    content: Content,
+    /// Of a response over HTTP/2: who wants to know how it goes on.
+    ticket: Option<Ticket>,
+}
+
+#[derive(Debug)]
+enum Content {
     /// Bytes as they are.
     Plain(Bytes),
     /// A JSON array of objects that others hold too.
@@ -60,13 +68,21 @@ pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 impl Body {
     /// A JSON array of `objects`; `receipt` learns whether all of it was written.
     pub(super) fn array(objects: Vec<Bytes>, receipt: Receipt) -> Self {
-        Self(Some(Data::Array(Array::new(objects, receipt))))
+        Self(Some(Content::Array(Array::new(objects, receipt)).into()))
+    }
+
+    /// Lets `ticket` know how the writing goes on. If there is nothing to write it ends at once.
+    pub(super) fn follow(&mut self, ticket: Ticket) {
+        if let Some(data) = &mut self.0 {
+            ticket.taken();
+            data.ticket = Some(ticket);
+        }
     }
 }
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self((!bytes.is_empty()).then_some(Data::Plain(bytes)))
+        Self((!bytes.is_empty()).then(|| Content::Plain(bytes).into()))
     }
 }
 
@@ -92,32 +108,41 @@ impl hyper::body::Body for Body {
 
 // === impl Data ===
 
+impl From<Content> for Data {
+    fn from(content: Content) -> Self {
+        Self { content, ticket: None }
+    }
+}
+
 impl Buf for Data {
     fn remaining(&self) -> usize {
-        match self {
-            Self::Plain(bytes) => bytes.len(),
-            Self::Array(array) => array.remaining,
+        match &self.content {
+            Content::Plain(bytes) => bytes.len(),
+            Content::Array(array) => array.remaining,
         }
     }
 
     fn chunk(&self) -> &[u8] {
-        match self {
-            Self::Plain(bytes) => bytes,
-            Self::Array(array) => array.chunk(),
+        match &self.content {
+            Content::Plain(bytes) => bytes,
+            Content::Array(array) => array.chunk(),
         }
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        match self {
-            Self::Plain(bytes) => bytes.chunks_vectored(slices),
-            Self::Array(array) => array.chunks_vectored(slices),
+        match &self.content {
+            Content::Plain(bytes) => bytes.chunks_vectored(slices),
+            Content::Array(array) => array.chunks_vectored(slices),
         }
     }
 
     fn advance(&mut self, count: usize) {
-        match self {
-            Self::Plain(bytes) => bytes.advance(count),
-            Self::Array(array) => array.advance(count),
+        match &mut self.content {
+            Content::Plain(bytes) => bytes.advance(count),
+            Content::Array(array) => array.advance(count),
+        }
+        if let Some(ticket) = &self.ticket {
+            ticket.taken();
         }
     }
 }

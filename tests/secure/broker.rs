@@ -1,9 +1,9 @@
 //! One broker with two listeners: a plain one for the rig's own clients, and one with TLS and SASL for the gateway.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::support::certificates;
 use crate::support::gateway::{Gateway, IMPATIENT, Setup};
 use crate::support::kafka::Kafka;
 
@@ -98,27 +98,9 @@ listener.name.guarded.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.sec
 /// Makes two authorities, and for the broker a key with a certificate by the first.
 fn certify(dir: &Path) {
     for authority in [CA, STRANGER] {
-        let subject = format!("/CN={authority}");
-        let key = format!("{authority}.key");
-        request(dir, &["-subj", &subject, "-keyout", &key, "-out", authority]);
+        certificates::authority(dir, authority);
     }
-    let key = format!("{CA}.key");
-    let signed = ["-CA", CA, "-CAkey", &key, "-addext", "basicConstraints=critical,CA:FALSE"];
-    let named = ["-subj", "/CN=broker", "-addext", "subjectAltName=DNS:broker,IP:127.0.0.1"];
-    let kept = ["-keyout", "key.pem", "-out", "cert.pem"];
-    request(dir, &[&signed[..], &named[..], &kept[..]].concat());
+    certificates::certificate(dir, CA, "cert", "DNS:broker,IP:127.0.0.1");
     let read = |name| std::fs::read_to_string(dir.join(name)).unwrap();
-    std::fs::write(dir.join("broker.pem"), read("key.pem") + &read("cert.pem") + &read(CA)).unwrap();
-}
-
-/// A new key with a certificate.
-fn request(dir: &Path, args: &[&str]) {
-    let output = Command::new("openssl")
-        .args(["req", "-x509", "-days", "2", "-nodes", "-newkey", "ec", "-pkeyopt"])
-        .arg("ec_paramgen_curve:P-256")
-        .args(args)
-        .current_dir(dir)
-        .output()
-        .expect("openssl is installed");
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::write(dir.join("broker.pem"), read("cert.key") + &read("cert.pem") + &read(CA)).unwrap();
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod bayeux;
+pub mod certificates;
 pub mod cluster;
 pub mod gateway;
 pub mod http;

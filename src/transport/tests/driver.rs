@@ -68,7 +68,7 @@ pub(in crate::transport) fn start(settings: &crate::config::Settings) -> Running
     let address = listener.local_addr().unwrap();
     let serving = server.clone();
     spawn_local(net::accept(listener, move |stream: TcpStream, peer| {
-        spawn_local(serving.clone().serve(stream, peer));
+        spawn_local(serving.clone().serve(stream.into(), peer));
     }));
     let ticking = driver.clone();
     spawn_local(async move {

@@ -232,7 +232,7 @@ fn a_parked_poll_is_small() {
             let peer = stream.peer_addr().unwrap();
             (stream, peer)
         };
-        let size = size_of_val(&server.server.clone().serve(stream, peer));
+        let size = size_of_val(&server.server.clone().serve(stream.into(), peer));
         assert!(size < 1024, "{size} bytes");
     });
 }

@@ -1,9 +1,10 @@
-//! The upgrade request of a WebSocket (RFC 6455 §4.2).
+//! The request that opens a WebSocket: an upgrade (RFC 6455 §4.2), or with HTTP/2 a CONNECT (RFC 8441).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hyper::ext::Protocol;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Version};
+use hyper::{Method, Request, Version};
 use sha1::{Digest, Sha1};
 
 /// Appended to the client's key (RFC 6455 §1.3).
@@ -44,9 +45,7 @@ pub fn accept(method: &Method, version: Version, headers: &HeaderMap) -> Result<
             "the header Connection: upgrade is missing; a proxy before this server may have dropped it",
         ));
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(Refusal::Version);
-    }
+    check_version(headers)?;
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(Refusal::Invalid("no Sec-WebSocket-Key"))?;
     if !STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16) {
         return Err(Refusal::Invalid("Sec-WebSocket-Key is not 16 bytes in base64"));
@@ -54,13 +53,32 @@ pub fn accept(method: &Method, version: Version, headers: &HeaderMap) -> Result<
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let key = HeaderValue::try_from(STANDARD.encode(digest))
         .map_err(|_| Refusal::Invalid("no answer to Sec-WebSocket-Key"))?;
-    let protocol = headers
-        .get(header::SEC_WEBSOCKET_PROTOCOL)
-        .and_then(|offered| offered.to_str().ok()?.split(',').next())
-        .map(str::trim)
-        .filter(|first| !first.is_empty())
-        .and_then(|first| HeaderValue::from_str(first).ok());
-    Ok(Accepted { key, protocol })
+    Ok(Accepted { key, protocol: protocol(headers) })
+}
+
+/// Whether the request asks for a WebSocket on a stream of HTTP/2.
+pub fn is_connect<B>(request: &Request<B>) -> bool {
+    request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+/// Checks such a request, which needs no key, and returns the subprotocol.
+pub fn accept_connect(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+    check_version(headers)?;
+    Ok(protocol(headers))
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get(header::SEC_WEBSOCKET_VERSION) {
+        Some(version) if version == "13" => Ok(()),
+        _ => Err(Refusal::Version),
+    }
+}
+
+/// The first subprotocol of those offered.
+fn protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let first = offered.split(',').next()?.trim();
+    if first.is_empty() { None } else { HeaderValue::from_str(first).ok() }
 }
 
 /// Whether a comma-separated header, perhaps repeated, has `token`, whatever its case.

@@ -1,12 +1,11 @@
-//! The writing end of a WebSocket: straight from the shard's loop to the kernel.
+//! The writing end of a WebSocket: straight from the shard's loop to the kernel, but for TLS and HTTP/2.
 
 use std::cell::{Cell, RefCell};
-use std::io::{ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
+use super::wire::Wire;
 use crate::hub::Outbox;
 
 /// Slices of a usual write, and of one after which more waited (the kernel takes at most 1024).
@@ -20,7 +19,7 @@ const TURN: usize = 256 * 1024;
 /// Reading, and waiting until the peer accepts more, is the task's.
 #[derive(Debug)]
 pub struct Link {
-    stream: TcpStream,
+    wire: Wire,
     /// Whether something waits that the task must write when the socket accepts more.
     blocked: Cell<bool>,
     /// Whether a write failed.
@@ -45,9 +44,9 @@ pub(super) struct Close {
 // === impl Link ===
 
 impl Link {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(wire: Wire) -> Self {
         Self {
-            stream,
+            wire,
             blocked: Cell::new(false),
             broken: Cell::new(false),
             written: Cell::new(0),
@@ -70,6 +69,9 @@ impl Link {
             let written = if left == TURN { self.write::<FEW>(outbox) } else { self.write::<MANY>(outbox) };
             left = left.saturating_sub(written);
         }
+        if self.wire.is_pending() && !self.broken.get() && !self.blocked.get() {
+            self.check(self.wire.try_flush());
+        }
         if self.watched.get() {
             self.wake();
         }
@@ -84,20 +86,29 @@ impl Link {
     fn write<const SLICES: usize>(&self, outbox: &mut Outbox) -> usize {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = outbox.fill(&mut slices);
-        match self.stream.try_write_vectored(slices.get(..filled).unwrap_or_default()) {
+        match self.wire.try_write_vectored(slices.get(..filled).unwrap_or_default()) {
             Ok(count) if count > 0 => {
                 outbox.wrote(count);
                 self.written.set(self.written.get().wrapping_add(count as u64));
                 return count;
             }
+            Ok(_) => self.check(Err(ErrorKind::WriteZero.into())),
+            Err(error) => self.check(Err(error)),
+        }
+        0
+    }
+
+    /// What becomes of the wire by the result of a write.
+    fn check(&self, result: io::Result<()>) {
+        match result {
+            Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.block(),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Ok(_) | Err(_) => {
+            Err(_) => {
                 self.broken.set(true);
                 self.wake();
             }
         }
-        0
     }
 
     fn block(&self) {
@@ -136,14 +147,14 @@ impl Link {
     }
 
     pub(super) fn written(&self) -> u64 {
-        self.written.get()
+        self.written.get().wrapping_add(self.wire.flushed())
     }
 
-    pub(super) fn stream(&self) -> &TcpStream {
-        &self.stream
+    pub(super) fn wire(&self) -> &Wire {
+        &self.wire
     }
 
-    pub(super) fn into_stream(self) -> TcpStream {
-        self.stream
+    pub(super) fn into_wire(self) -> Wire {
+        self.wire
     }
 }

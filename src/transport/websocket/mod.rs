@@ -5,7 +5,8 @@ pub mod handshake;
 mod link;
 mod socket;
 mod upgrade;
+mod wire;
 
 pub use link::Link;
 pub use socket::{Handover, adopt};
-pub(super) use upgrade::upgrade;
+pub(super) use upgrade::{connect, upgrade};

@@ -1,19 +1,18 @@
 //! A WebSocket's task: reads, decodes, passes on; writes only when the shard's loop could not.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::frame::{self, Decoder, Message, Violation};
 use super::link::{Close, Link};
+use super::wire::{Moving, Wire};
 use crate::bayeux;
 use crate::hub::{Outbox, SocketKey};
 use crate::net::WRITE_STALL;
@@ -37,7 +36,7 @@ thread_local! {
 /// A socket on its way to another shard, with what was read from it.
 #[derive(Debug)]
 pub struct Handover {
-    stream: std::net::TcpStream,
+    wire: Moving,
     peer: Peer,
     decoder: Decoder,
     messages: Vec<bayeux::Message>,
@@ -92,20 +91,20 @@ enum Exit {
 struct Task(Option<Connection>);
 
 /// Starts a WebSocket of which `input` is read already.
-pub(super) fn start(server: Rc<Server>, stream: TcpStream, peer: Peer, input: &[u8]) {
+pub(super) fn start(server: Rc<Server>, wire: Wire, peer: Peer, input: &[u8]) {
     let decoder = Decoder::new(server.settings.body.bytes);
-    let mut connection = Connection::new(server, stream, peer, decoder);
+    let mut connection = Connection::new(server, wire, peer, decoder);
     let exit = connection.process(input);
     connection.spawn(exit);
 }
 
 /// Continues a socket that another shard handed over.
 pub fn adopt(server: Rc<Server>, socket: Handover) {
-    let stream = match TcpStream::from_std(socket.stream) {
-        Ok(stream) => stream,
+    let wire = match socket.wire.attach() {
+        Ok(wire) => wire,
         Err(error) => return tracing::warn!(%error, "cannot take over a socket"),
     };
-    let mut connection = Connection::new(server, stream, socket.peer, socket.decoder);
+    let mut connection = Connection::new(server, wire, socket.peer, socket.decoder);
     // Once is enough: whatever the messages say, they are answered here.
     connection.fresh = false;
     connection.receive(socket.messages);
@@ -116,8 +115,8 @@ pub fn adopt(server: Rc<Server>, socket: Handover) {
 // === impl Connection ===
 
 impl Connection {
-    fn new(server: Rc<Server>, stream: TcpStream, peer: Peer, decoder: Decoder) -> Self {
-        let link = Rc::new(Link::new(stream));
+    fn new(server: Rc<Server>, wire: Wire, peer: Peer, decoder: Decoder) -> Self {
+        let link = Rc::new(Link::new(wire));
         let key = server.hub.open(link.clone());
         let open = Open { server, key };
         Self { open, link, peer, decoder, fresh: true, phase: Phase::Open, timer: None, mark: 0, due: None }
@@ -139,7 +138,7 @@ impl Connection {
             self.phase = Phase::Leaving(close);
         }
         if self.link.is_blocked() {
-            match self.link.stream().poll_write_ready(cx) {
+            match self.link.wire().poll_write_ready(cx) {
                 Poll::Ready(Ok(())) => self.flush(),
                 Poll::Ready(Err(_)) => return Poll::Ready(Exit::Gone),
                 Poll::Pending => {}
@@ -164,23 +163,22 @@ impl Connection {
     /// Reads as long as there is something, in turns.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
         for _ in 0..READS {
-            if ready!(self.link.stream().poll_read_ready(cx)).is_err() {
-                return Poll::Ready(Exit::Gone);
-            }
-            let over = self.outbox(Outbox::reply_bytes) > REPLIES;
+            // What waits does so because the link is blocked.
+            let over = self.link.is_blocked() && self.outbox(Outbox::reply_bytes) > REPLIES;
             self.link.watch(over);
             if over {
                 // What has not come may lie there unread.
                 self.due = None;
                 return Poll::Pending;
             }
-            let exit = BUFFER.with_borrow_mut(|buffer| match self.link.stream().try_read(buffer) {
-                Ok(0) => Some(Exit::Gone),
-                Ok(count) => self.process(buffer.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
-                Err(_) => Some(Exit::Gone),
+            let read = BUFFER.with_borrow_mut(|buffer| {
+                let read = ready!(self.link.wire().poll_read(cx, buffer));
+                Poll::Ready(match read {
+                    Ok(count) if count > 0 => self.process(buffer.get(..count).unwrap_or_default()),
+                    Ok(_) | Err(_) => Some(Exit::Gone),
+                })
             });
-            if let Some(exit) = exit {
+            if let Some(exit) = ready!(read) {
                 return Poll::Ready(exit);
             }
             if matches!(self.phase, Phase::Draining { .. }) {
@@ -335,12 +333,12 @@ impl Connection {
         // From here on nothing is queued for the socket, and what was queued is the session's again.
         drop(open);
         let Some(link) = Rc::into_inner(link) else { return };
-        let stream = link.into_stream();
+        let wire = link.into_wire();
         match exit {
             Exit::Gone => {}
-            Exit::Close(frame) => drop(tokio::task::spawn_local(say_goodbye(stream, frame))),
-            Exit::Move { shard, messages, rest } => match stream.into_std() {
-                Ok(stream) => server.hub.hand_over(shard, Handover { stream, peer, decoder, messages, rest }),
+            Exit::Close(frame) => drop(tokio::task::spawn_local(say_goodbye(wire, frame))),
+            Exit::Move { shard, messages, rest } => match wire.detach() {
+                Ok(wire) => server.hub.hand_over(shard, Handover { wire, peer, decoder, messages, rest }),
                 Err(error) => tracing::warn!(%error, "cannot hand a socket over"),
             },
         }
@@ -372,19 +370,11 @@ impl Future for Task {
 
 /// Sends the last frame and waits a little for the peer to close. What it still sends is read and thrown away: a socket
 /// closed with unread input is reset, and the frame lost.
-async fn say_goodbye(mut stream: TcpStream, frame: Bytes) {
+async fn say_goodbye(mut wire: Wire, frame: Bytes) {
     let goodbye = async {
-        stream.write_all(&frame).await?;
-        stream.shutdown().await?;
-        loop {
-            stream.readable().await?;
-            match BUFFER.with_borrow_mut(|buffer| stream.try_read(buffer)) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+        wire.finish(&frame).await?;
+        while poll_fn(|cx| BUFFER.with_borrow_mut(|buffer| wire.poll_read(cx, buffer))).await? > 0 {}
+        Ok(())
     };
     // Whether it works or not, the connection ends.
     let _: Result<std::io::Result<()>, _> = tokio::time::timeout(CLOSING, goodbye).await;

@@ -9,8 +9,10 @@ use hyper::{Request, Response, StatusCode};
 
 use super::handshake::{self, Refusal};
 use super::socket;
+use super::wire::Wire;
 use crate::net::Io;
 use crate::transport::http::Server;
+use crate::transport::http2::Hold;
 use crate::transport::hub::Peer;
 use crate::transport::response::{Body, text};
 
@@ -22,18 +24,7 @@ pub(in crate::transport) fn upgrade(
 ) -> Response<Body> {
     let accepted = match handshake::accept(request.method(), request.version(), request.headers()) {
         Ok(accepted) => accepted,
-        Err(refusal) => {
-            server.metrics.refused_malformed.inc();
-            let status = match refusal {
-                Refusal::Version => StatusCode::UPGRADE_REQUIRED,
-                Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
-            };
-            let mut response = text(status, format!("{refusal}\n"));
-            if refusal == Refusal::Version {
-                response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            }
-            return response;
-        }
+        Err(refusal) => return refused(&server, refusal),
     };
     let upgraded = hyper::upgrade::on(request);
     tokio::task::spawn_local(async move {
@@ -42,7 +33,7 @@ pub(in crate::transport) fn upgrade(
         if let Ok(parts) = upgraded.downcast::<Io>() {
             server.metrics.websocket_upgrades.inc();
             let (stream, rest) = parts.io.into_parts();
-            socket::start(server, stream, peer, &[parts.read_buf, rest].concat());
+            socket::start(server, Wire::Connection(stream), peer, &[parts.read_buf, rest].concat());
         }
     });
     let mut response = Response::new(Body::from(Bytes::new()));
@@ -53,6 +44,46 @@ pub(in crate::transport) fn upgrade(
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accepted.key);
     if let Some(protocol) = accepted.protocol {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    response
+}
+
+/// Answers a request to open a WebSocket on a stream of HTTP/2 (RFC 8441), whose connection `shared` holds open.
+pub(in crate::transport) fn connect(
+    server: Rc<Server>,
+    request: &mut Request<Incoming>,
+    peer: Peer,
+    shared: Option<Hold>,
+) -> Response<Body> {
+    let protocol = match (handshake::accept_connect(request.headers()), shared) {
+        (Ok(protocol), Some(hold)) => {
+            let upgraded = hyper::upgrade::on(request);
+            tokio::task::spawn_local(async move {
+                let Ok(upgraded) = upgraded.await else { return };
+                server.metrics.websocket_upgrades.inc();
+                socket::start(server, Wire::stream(upgraded, hold), peer, &[]);
+            });
+            protocol
+        }
+        (Ok(_), None) => return refused(&server, Refusal::Invalid("CONNECT opens a WebSocket with HTTP/2")),
+        (Err(refusal), _) => return refused(&server, refusal),
+    };
+    let mut response = Response::new(Body::from(Bytes::new()));
+    if let Some(protocol) = protocol {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    response
+}
+
+fn refused(server: &Server, refusal: Refusal) -> Response<Body> {
+    server.metrics.refused_malformed.inc();
+    let status = match refusal {
+        Refusal::Version => StatusCode::UPGRADE_REQUIRED,
+        Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
+    };
+    let mut response = text(status, format!("{refusal}\n"));
+    if refusal == Refusal::Version {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     }
     response
 }
