@@ -131,7 +131,7 @@ fn follow(table: &RouteTable, (topic, key, value, channel, data, back): &Way) {
             let expected: Vec<_> =
                 headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
             assert_eq!(target.headers, expected);
-            assert_eq!(target.value(data.as_bytes()).unwrap().unwrap(), value.as_bytes());
+            assert_eq!(target.value(data.as_bytes(), None).unwrap().unwrap(), value.as_bytes());
         }
         (target, _) => panic!("{channel}: {target:?}"),
     }

@@ -25,6 +25,16 @@ impl Exchange {
         }
     }
 
+    /// How many slots are not settled.
+    pub fn open_slots(&self) -> usize {
+        self.open
+    }
+
+    /// Bytes of the replies that are there, with what stands between them.
+    pub fn size(&self) -> usize {
+        self.slots.iter().flatten().map(|reply| reply.len() + 1).sum()
+    }
+
     /// The replies in order, once, when every slot is settled.
     pub fn poll_ready(&mut self) -> Option<Vec<Bytes>> {
         (self.open == 0).then(|| self.slots.drain(..).flatten().collect())

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
 
-use super::{Channel, ConnectionType, Error, Pattern};
+use super::{Channel, ConnectionType, Error, Ext, Pattern};
 
 /// Bounds on what a request may hold.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,8 @@ pub struct Message {
     pub client_id: Option<Box<str>>,
     /// What is asked.
     pub body: Body,
+    /// What its `ext` asks for, if anything that Halley knows.
+    pub ext: Option<Box<Ext>>,
 }
 
 impl Message {
@@ -65,7 +67,9 @@ impl Message {
         };
         let id = self.id.as_ref().map_or(0, Bytes::len);
         let client_id = self.client_id.as_ref().map_or(0, |it| it.len());
-        size_of::<Self>() + self.channel.len() + id + client_id + content
+        let ext =
+            self.ext.as_ref().map_or(0, |ext| size_of::<Ext>() + ext.binary.as_ref().map_or(0, Bytes::len));
+        size_of::<Self>() + self.channel.len() + id + client_id + content + ext
     }
 }
 
@@ -182,6 +186,8 @@ struct Raw<'a> {
     supported_connection_types: Option<&'a RawValue>,
     #[serde(borrow, default)]
     advice: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    ext: Option<&'a RawValue>,
     // JSON null is data too.
     #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
@@ -206,7 +212,8 @@ impl Raw<'_> {
             self.body(&channel, body, limits).unwrap_or_else(Body::Refused)
         };
         let client_id = self.client_id.and_then(text);
-        Message { channel, id: id.filter(|_| id_ok), client_id, body: asked }
+        let ext = self.ext.and_then(|ext| Ext::read(ext, body));
+        Message { channel, id: id.filter(|_| id_ok), client_id, body: asked, ext }
     }
 
     fn body(&self, channel: &str, body: &Bytes, limits: &Limits) -> Result<Body, Error> {
@@ -257,7 +264,7 @@ impl Raw<'_> {
 }
 
 /// A part of `body`. What waits must not hold on to a request that is much larger, or bounds on what waits would mean nothing.
-fn part(body: &Bytes, raw: &RawValue) -> Bytes {
+pub(super) fn part(body: &Bytes, raw: &RawValue) -> Bytes {
     let raw = raw.get().as_bytes();
     if raw.len() * 2 >= body.len() { body.slice_ref(raw) } else { Bytes::copy_from_slice(raw) }
 }

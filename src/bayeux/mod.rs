@@ -4,6 +4,7 @@ mod channel;
 mod connection_type;
 mod error;
 mod exchange;
+mod ext;
 mod message;
 mod reply;
 
@@ -11,5 +12,6 @@ pub use channel::{Channel, ChannelError, Pattern, Wild, legal};
 pub use connection_type::ConnectionType;
 pub use error::Error;
 pub use exchange::Exchange;
+pub use ext::{Ack, AckReply, Ext, ReplyExt, Timesync, TimesyncReply};
 pub use message::{Body, Limits, Message, ParseError, Subscription, parse};
 pub use reply::{Advice, Reconnect, Reply};

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::{ConnectionType, Error, Message};
+use super::{ConnectionType, Error, Message, ReplyExt};
 
 /// What a client is to do next (Bayeux 1.0 §5). Always complete: some clients replace earlier advice as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +124,18 @@ impl Reply {
         }
         self.json.push(b']');
         self
+    }
+
+    /// Adds what extensions have to say.
+    #[must_use]
+    pub fn ext(mut self, ext: &ReplyExt) -> Self {
+        ext.write(&mut self.json);
+        self
+    }
+
+    /// About how long it is by now.
+    pub fn size(&self) -> usize {
+        self.json.len()
     }
 
     /// The finished JSON object.

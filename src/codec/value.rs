@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::CodecError;
-use super::json;
+use super::{CodecError, binary, json};
 
 /// How the bytes of values are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,12 +13,14 @@ pub enum ValueFormat {
     Json,
     /// UTF-8; a JSON string to clients.
     Text,
+    /// Any; a message of the binary extension to clients.
+    Bytes,
 }
 
 /// Checks a value once, so that [`decode_value`] cannot fail. A tombstone always passes.
 pub fn check_value(format: ValueFormat, value: Option<&[u8]>) -> Result<(), CodecError> {
     match (format, value) {
-        (_, None) => Ok(()),
+        (_, None) | (ValueFormat::Bytes, _) => Ok(()),
         (ValueFormat::Json, Some(value)) => json::check(value).map(|_| ()),
         (ValueFormat::Text, Some(value)) => {
             std::str::from_utf8(value).map(|_| ()).map_err(|_| CodecError::NotUtf8)
@@ -33,6 +34,7 @@ pub fn decode_value(format: ValueFormat, value: Option<&[u8]>, out: &mut Vec<u8>
         (_, None) => out.extend_from_slice(b"null"),
         (ValueFormat::Json, Some(value)) => out.extend_from_slice(value),
         (ValueFormat::Text, Some(value)) => json::put_string(&String::from_utf8_lossy(value), out),
+        (ValueFormat::Bytes, Some(value)) => binary::put_message(value, None, out),
     }
 }
 
@@ -46,6 +48,7 @@ pub fn encode_value(format: ValueFormat, data: &[u8]) -> Result<Option<Cow<'_, [
     }
     Ok(Some(match format {
         ValueFormat::Json => Cow::Borrowed(data),
+        ValueFormat::Bytes => Cow::Owned(binary::decode(text)?),
         ValueFormat::Text => {
             let text = text.trim_ascii();
             if !text.starts_with('"') {
@@ -63,13 +66,14 @@ pub fn encode_value(format: ValueFormat, data: &[u8]) -> Result<Option<Cow<'_, [
 
 impl ValueFormat {
     /// All of them, as mapping files write them.
-    pub const NAMES: &[&str] = &["json", "text"];
+    pub const NAMES: &[&str] = &["json", "text", "bytes"];
 
     /// By the name in mapping files.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "json" => Some(Self::Json),
             "text" => Some(Self::Text),
+            "bytes" => Some(Self::Bytes),
             _ => None,
         }
     }
@@ -80,6 +84,7 @@ impl fmt::Display for ValueFormat {
         f.pad(match self {
             Self::Json => "json",
             Self::Text => "text",
+            Self::Bytes => "bytes",
         })
     }
 }
@@ -110,7 +115,7 @@ mod tests {
 
     #[test]
     fn null_is_a_tombstone_in_both_directions() {
-        for format in [ValueFormat::Json, ValueFormat::Text] {
+        for format in [ValueFormat::Json, ValueFormat::Text, ValueFormat::Bytes] {
             assert_eq!(decoded(format, None), "null");
             assert_eq!(encode_value(format, b" null "), Ok(None));
         }
@@ -122,6 +127,13 @@ mod tests {
             let json = decoded(ValueFormat::Text, Some(text.as_bytes()));
             let back = encode_value(ValueFormat::Text, json.as_bytes()).unwrap().unwrap();
             prop_assert_eq!(back, text.as_bytes());
+        }
+
+        #[test]
+        fn bytes_lead_back(bytes: Vec<u8>) {
+            let json = decoded(ValueFormat::Bytes, Some(&bytes));
+            let back = encode_value(ValueFormat::Bytes, json.as_bytes()).unwrap().unwrap();
+            prop_assert_eq!(back, bytes);
         }
     }
 }

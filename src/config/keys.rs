@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::settings::{LogFormat, SameSite, Settings, Transports};
+use super::settings::{ActivityMode, LogFormat, SameSite, Settings, Transports};
 use super::value::{Given, Wrong};
 
 /// One setting.
@@ -132,6 +132,21 @@ pub(super) const KEYS: &[Key] = &[
         "Sessions of one browser that may hold a long poll at a time.",
     ),
     not_yet("bayeux.multi_client_interval", "2s", "How often the other sessions of a browser poll."),
+    key(
+        "bayeux.activity.mode",
+        "null",
+        "`client`, `client_server`",
+        "Ends sessions that only connect: `client` if the client does nothing else, `client_server` if no events come for it either.",
+        |s, v| {
+            let words = [("client", ActivityMode::Client), ("client_server", ActivityMode::ClientServer)];
+            s.bayeux.activity.mode = v.optional(|v| v.choice(&words))?;
+            Ok(())
+        },
+    ),
+    key("bayeux.activity.period", "15m", "duration", "After how long of that.", |s, v| {
+        s.bayeux.activity.period = v.duration_from(SECOND)?;
+        Ok(())
+    }),
     key(
         "bayeux.cookie.secure",
         "false",

@@ -19,7 +19,8 @@ pub use load::{LoadOptions, Reading, load, mapping_files, read};
 pub use problem::{Place, Problem, Problems};
 pub use schema::schema;
 pub use settings::{
-    Bayeux, Cookie, Kafka, Limits, Log, LogFormat, Publish, Queue, Ready, SameSite, Settings, Subscribe, Tls,
-    Transports,
+    Activity, ActivityMode, Bayeux, Cookie, Kafka, Limits, Log, LogFormat, Publish, Queue, Ready, SameSite,
+    Settings, Subscribe, Tls, Transports,
 };
 pub use suggest::suggest;
+pub use value::duration;

@@ -62,8 +62,28 @@ pub struct Bayeux {
     pub interval: Duration,
     /// How long a session lives without a `/meta/connect`.
     pub max_interval: Duration,
+    /// Sessions that do nothing.
+    pub activity: Activity,
     /// The `BAYEUX_BROWSER` cookie.
     pub cookie: Cookie,
+}
+
+/// When sessions end that do nothing but connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activity {
+    /// What counts as doing something; `None`: they do not end.
+    pub mode: Option<ActivityMode>,
+    /// How long nothing may be done.
+    pub period: Duration,
+}
+
+/// What counts as doing something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivityMode {
+    /// What the client sends.
+    Client,
+    /// That, and events for it.
+    ClientServer,
 }
 
 /// Transports that are offered; one at least.
@@ -228,8 +248,15 @@ impl Default for Bayeux {
             timeout: Duration::from_secs(30),
             interval: Duration::ZERO,
             max_interval: Duration::from_mins(1),
+            activity: Activity::default(),
             cookie: Cookie::default(),
         }
+    }
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self { mode: None, period: Duration::from_mins(15) }
     }
 }
 

@@ -298,7 +298,8 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, unit.trim_start()))
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// A duration such as `250ms`, `30s`, `2m`, `1h` or `1d`.
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     let milliseconds = match unit {
         "ms" => 1,

@@ -218,11 +218,12 @@ impl kafka::Sink for Decoder {
         for Routed { route, result } in routed.drain(..) {
             match result {
                 Ok(channel) => {
-                    let copy = || Arc::new(Body::copy(record, open.plan.needs_headers()));
+                    let copy = || Arc::new(Body::copy(record, open.plan.needs_headers(record)));
                     let body = Arc::clone(body.get_or_insert_with(copy));
                     let source = Source { topic: Arc::clone(topic), partition, offset };
                     let record = Record::new(channel, Some(source), body, route.render());
-                    let record = Arc::new(record.with_patterns(route.has_patterns()));
+                    let record = record.with_patterns(route.has_patterns()).with_lazy(route.lazy());
+                    let record = Arc::new(record);
                     if let Some(span) = self.span(listeners, topic, partition, from, offset + 1) {
                         span.records.push(record);
                     }

@@ -13,7 +13,7 @@ use super::inbox::{Inbox, Note, inbox};
 use super::load::Loaded;
 use super::secure;
 use super::shard::{self, Parts};
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::feed::{self, Feed, ShardInbox};
 use crate::kafka::{self, Catalog, Writer};
 use crate::publish::{self, Bounds};
@@ -264,7 +264,16 @@ fn hub_settings(settings: &Settings, shard: u16) -> hub::Settings {
         root_patterns: settings.limits.root_patterns,
         queue_bytes: settings.queue.bytes,
         publishes_per_session: settings.publish.in_flight_per_session,
+        activity: activity(&bayeux.activity),
     }
+}
+
+fn activity(settings: &config::Activity) -> Option<hub::Activity> {
+    let mode = match settings.mode? {
+        config::ActivityMode::Client => hub::ActivityMode::Client,
+        config::ActivityMode::ClientServer => hub::ActivityMode::ClientServer,
+    };
+    Some(hub::Activity { mode, period: settings.period })
 }
 
 async fn watch_kafka(catalog: Catalog, metrics: Arc<Metrics>, state: Arc<admin::State>) {

@@ -80,7 +80,7 @@ pub(super) async fn run(parts: Parts) {
     });
     let driver = Rc::new(Driver {
         number,
-        hub: RefCell::new(hub::Shard::new(parts.hub, entropy)),
+        hub: RefCell::new(hub::Shard::new(parts.hub, entropy, Box::new(wall_clock))),
         pipeline: RefCell::new(Pipeline::new(parts.routes, parts.bounds, number)),
         links: RefCell::default(),
         posts: RefCell::default(),
@@ -253,9 +253,9 @@ impl Driver {
             }
             Output::Subscribe(ticket, pattern) => self.subscribe(ticket, pattern),
             Output::Unsubscribe(pattern) => self.feed.unsubscribe(usize::from(self.number), pattern),
-            Output::Publish { ticket, session, channel, data } => {
+            Output::Publish { ticket, session, channel, data, binary } => {
                 let partitions = |topic: &str| self.catalog.partitions(topic);
-                self.pipeline.borrow_mut().submit(session, ticket, channel, data, partitions);
+                self.pipeline.borrow_mut().submit(session, ticket, channel, data, binary, partitions);
             }
             Output::Close { socket, code, reason, grace } => {
                 if let Some(link) = self.links.borrow().get(&socket) {
@@ -317,8 +317,8 @@ impl Driver {
                     }
                 });
             }
-            Effect::Local { channel, data, patterns } => {
-                let batch = Arc::new(local::event(channel, &data, patterns));
+            Effect::Local { channel, data, binary, route } => {
+                let batch = Arc::new(local::event(channel, &data, binary.as_deref(), &route));
                 for inbox in &*self.inboxes {
                     inbox.note(Note::Local(batch.clone()));
                 }
@@ -346,6 +346,7 @@ impl Driver {
         metrics.handshakes_accepted.set(stats.handshakes);
         metrics.handshakes_refused.set(stats.handshakes_refused);
         metrics.sessions_expired.set(stats.expired);
+        metrics.sessions_inactive.set(stats.inactive);
         metrics.slow_consumer_disconnects.set(stats.slow_consumers);
         metrics.deliveries.set(stats.deliveries);
         metrics.delivered_bytes.set(stats.delivered_bytes);
@@ -356,6 +357,12 @@ impl Driver {
     fn inbox(&self, shard: u16) -> Option<&Inbox> {
         self.inboxes.get(usize::from(shard))
     }
+}
+
+/// ms since 1970.
+fn wall_clock() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The shard that the sessions of these messages live on.

@@ -19,13 +19,13 @@ pub(super) struct Match {
 }
 
 impl Shard {
-    pub(super) fn batch(&mut self, batch: &Batch) {
+    pub(super) fn batch(&mut self, batch: &Batch, now: Instant) {
         for record in batch.spans.iter().flat_map(|span| &span.records) {
-            self.fan_out(record);
+            self.fan_out(record, now);
         }
     }
 
-    fn fan_out(&mut self, record: &Arc<Record>) {
+    fn fan_out(&mut self, record: &Arc<Record>, now: Instant) {
         let matches = self.matching(record);
         if matches.is_empty() {
             return;
@@ -39,7 +39,7 @@ impl Shard {
                 continue;
             }
             match admit(&mut self.subscriptions, group, record) {
-                Admit::Send => self.enqueue(key, event.clone()),
+                Admit::Send => self.enqueue(key, event.clone(), now),
                 Admit::Later => self.defer(key, event.clone()),
                 Admit::Skip => {}
             }
@@ -52,8 +52,11 @@ impl Shard {
     }
 
     /// Queues an event for a session, wherever its events go at present.
-    fn enqueue(&mut self, key: Key<Session>, event: Event) {
+    fn enqueue(&mut self, key: Key<Session>, event: Event, now: Instant) {
         let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.extras.is_some() || event.lazy.is_some() {
+            return self.enqueue_apart(key, event, now);
+        }
         let size = event.plain().frame().len();
         self.stats.deliveries += 1;
         self.stats.delivered_bytes += size as u64;
@@ -98,8 +101,20 @@ impl Shard {
 
     /// Helps a session whose queue is full: its poll is answered. If there is none, or it does not take enough, the session ends.
     pub(super) fn relieve(&mut self, key: Key<Session>, now: Instant) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.hurry();
+        }
         self.wake_poll(key, now);
         let Some(session) = self.sessions.get(key) else { return };
+        if let Some(ack) = session.ack() {
+            // What was sent waits still. One event that is larger than the queue may pass, here too.
+            let oldest = ack.oldest().or(session.queue.front());
+            let first = oldest.map_or(0, |event| event.plain().frame().len());
+            if session.queued_bytes.saturating_sub(first) > self.settings.queue_bytes {
+                self.end_session(key, End::Slow, now);
+            }
+            return;
+        }
         let socket = session.socket.and_then(|socket| self.sockets.get(socket));
         let waiting = session.queued_bytes + socket.map_or(0, |socket| socket.outbox.event_bytes());
         let alone = session.queue.len() <= 1 && socket.is_none() && session.undecided.is_empty();
@@ -109,7 +124,7 @@ impl Shard {
     }
 
     /// A subscription of the session knows its positions, or is gone: looks at what waited for that.
-    pub(super) fn decide(&mut self, key: Key<Session>) {
+    pub(super) fn decide(&mut self, key: Key<Session>, now: Instant) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         for mut partition in std::mem::take(&mut session.undecided) {
             while let Some(event) = partition.events.pop_front() {
@@ -126,7 +141,7 @@ impl Shard {
                 }
                 session.queued_bytes = session.queued_bytes.saturating_sub(event.plain().frame().len());
                 if verdict == Admit::Send {
-                    self.enqueue(key, event);
+                    self.enqueue(key, event, now);
                 }
             }
         }
@@ -156,7 +171,9 @@ impl Shard {
     /// Answers a held poll if there are events for it.
     fn wake_poll(&mut self, key: Key<Session>, now: Instant) {
         let session = self.sessions.get(key);
-        let polls = |session: &Session| session.held.as_ref().is_some_and(|held| held.http.is_some());
+        let polls = |session: &Session| {
+            session.held.as_ref().is_some_and(|held| held.http.is_some() || session.acks())
+        };
         if session.is_some_and(|session| session.has_ready() && polls(session)) {
             self.wake(key, now);
         }

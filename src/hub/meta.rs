@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::client_id::{self, ENTROPY};
+use super::extension::{Ack, Extras};
 use super::pace;
 use super::request::Exchange;
 use super::session::{Held, Session};
 use super::timers::Due;
 use super::{Key, Output, Shard, SocketKey, Via};
-use crate::bayeux::{Advice, Body, Error, Message, Reconnect, Reply};
+use crate::bayeux::{self, AckReply, Advice, Body, Error, Message, Reconnect, Reply};
 
 /// How long a client has to close its WebSocket after a disconnect, before the gateway does.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -18,6 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
 /// Peers whose failed connects are counted.
 const PACED_PEERS: usize = 4096;
+
+/// What a session that the gateway ends is told.
+const DISCONNECTED: &[u8] = br#"{"channel":"/meta/disconnect","successful":true}"#;
 
 /// Sessions that were ended for being slow, remembered to tell their clients.
 const EVICTED: usize = 256;
@@ -34,6 +40,8 @@ pub(super) enum End {
     Expired,
     /// Its queue was full.
     Slow,
+    /// Nothing was heard of it but connects for longer than it may be so.
+    Inactive,
 }
 
 impl Shard {
@@ -54,7 +62,7 @@ impl Shard {
         };
         if let Some(reply) = refusal {
             self.stats.handshakes_refused += 1;
-            self.settle(key, slot, reply.finish());
+            self.reply(key, slot, message, reply);
             return;
         }
         let Some(exchange) = self.exchanges.get(key) else { return };
@@ -67,7 +75,15 @@ impl Shard {
         }
         let client_id = self.random_id();
         let expires = now + self.settings.interval + self.settings.max_interval;
-        let session = self.sessions.insert(Session::new(client_id.clone(), browser, expires));
+        let mut session = Session::new(client_id.clone(), browser, expires);
+        session.live(expires, self.settings.max_interval);
+        let acks = message.ext.as_ref().is_some_and(|ext| ext.ack == Some(bayeux::Ack::Wanted));
+        let active = self.settings.activity.map(|_| now);
+        if acks || active.is_some() {
+            let ack = acks.then(Box::<Ack>::default);
+            session.extras = Some(Box::new(Extras { ack, active, ..Extras::default() }));
+        }
+        let session = self.sessions.insert(session);
         self.client_ids.insert(client_id.clone(), session);
         self.stats.handshakes += 1;
         self.schedule(session, expires);
@@ -76,7 +92,9 @@ impl Shard {
             self.attach(session, socket, now);
         }
         let reply = Reply::ok(message).session(&client_id, &self.settings.types).advice(self.retry());
-        self.settle(key, slot, reply.finish());
+        let mut ext = self.ext_of(message);
+        ext.ack = acks.then_some(AckReply::Granted);
+        self.settle(key, slot, reply.ext(&ext).finish());
     }
 
     /// Bounds what handshakes without a connect can take: the session that has waited longest for its connect makes room.
@@ -124,7 +142,7 @@ impl Shard {
         &mut self,
         key: Key<Exchange>,
         slot: usize,
-        message: Message,
+        mut message: Message,
         timeout: Option<Duration>,
         interval: Option<Duration>,
         now: Instant,
@@ -132,16 +150,29 @@ impl Shard {
         let Some(session_key) = self.session_of(key, &message, now) else {
             return self.connect_unknown(key, slot, &message, now);
         };
+        let activity = self.settings.activity;
+        if self.sessions.get(session_key).is_some_and(|session| session.is_inactive(activity, now)) {
+            return self.end_inactive(key, slot, session_key, &message, now);
+        }
         self.release_held(session_key, now);
+        let acknowledged = self.acknowledge(session_key, &message);
+        // What is left of it is for the reply.
+        message.ext.take_if(|ext| ext.timesync.is_none());
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         let (via, alone) = (exchange.via, exchange.alone);
         match via {
-            Via::Socket(socket) => self.attach(session_key, socket, now),
+            Via::Socket(socket) => {
+                if self.sessions.get(session_key).is_some_and(Session::acks) {
+                    exchange.events_of = Some(session_key);
+                }
+                self.attach(session_key, socket, now);
+            }
             Via::Http(_) => {
                 exchange.events_of = Some(session_key);
                 self.detach(session_key, now);
             }
         }
+        let owes = self.sessions.get(session_key).is_some_and(|session| self.owes(session, via));
         let hold = timeout.map_or(self.settings.timeout, |timeout| timeout.min(self.settings.timeout));
         let draining = self.draining.is_some();
         let Some(session) = self.sessions.get_mut(session_key) else { return };
@@ -151,8 +182,9 @@ impl Shard {
         // Clients with old habits expect the first connect back at once, and companions of a connect without delay.
         let at_once = first || !alone || draining || session.has_ready();
         // A little less than advised: some clients time out at exactly that.
-        let mut hold = if at_once { Duration::ZERO } else { hold.mul_f64(0.98) };
-        if !at_once && hold < pace::DELAY {
+        let mut hold = if at_once || owes { Duration::ZERO } else { hold.mul_f64(0.98) };
+        // What is sent again and again, and never acknowledged, is no reason to hurry.
+        if !(at_once || owes && acknowledged) && hold < pace::DELAY {
             hold = session.pace.delay(now).unwrap_or(hold);
         }
         if hold.is_zero() {
@@ -172,7 +204,8 @@ impl Shard {
         let slow = message.client_id.as_ref().is_some_and(|id| self.evicted.contains(id));
         let error = if slow { slow_consumer() } else { Error::SESSION_UNKNOWN };
         let advice = Advice { reconnect: Reconnect::Handshake, interval: Duration::ZERO, timeout: None };
-        let reply = Reply::failed(message, &error).advice(advice).finish();
+        let ext = self.ext_of(message);
+        let reply = Reply::failed(message, &error).advice(advice).ext(&ext).finish();
         self.stats.refused += 1;
         let Some(peer) = self.exchanges.get(key).map(|exchange| exchange.peer) else { return };
         if self.paces.len() >= PACED_PEERS {
@@ -196,12 +229,13 @@ impl Shard {
         message: &Message,
         now: Instant,
     ) {
-        let reply = Reply::ok(message).advice(self.retry()).finish();
-        self.settle(key, slot, reply);
+        let reply = Reply::ok(message).advice(self.retry());
+        let ext = self.ext_of(message);
+        self.settle_connect(session_key, key, slot, reply, ext);
         let away = self.draining.unwrap_or_default();
         if let Some(session) = self.sessions.get_mut(session_key) {
-            session.expires = now + session.interval + self.settings.max_interval + away;
-            let expires = session.expires;
+            let expires = now + session.interval + self.settings.max_interval + away;
+            session.live(expires, self.settings.max_interval);
             self.schedule(session_key, expires);
         }
     }
@@ -245,9 +279,30 @@ impl Shard {
             _ => self.sessions.get(session_key).and_then(|session| session.socket),
         };
         self.end_session(session_key, End::Disconnect, now);
-        self.settle(key, slot, Reply::ok(message).finish());
+        self.reply(key, slot, message, Reply::ok(message));
         if let Some(socket) = socket {
             self.close_when_quiet(socket, 1000, "disconnect", CLOSE_GRACE);
+        }
+    }
+
+    /// Answers the connect of a session that has been inactive for too long, and ends it: some clients heed the message, some the
+    /// advice, some only that the socket closes (W22).
+    fn end_inactive(
+        &mut self,
+        key: Key<Exchange>,
+        slot: usize,
+        session: Key<Session>,
+        message: &Message,
+        now: Instant,
+    ) {
+        self.end_session(session, End::Inactive, now);
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        exchange.more.get_or_insert_default().notice = Some(Bytes::from_static(DISCONNECTED));
+        let via = exchange.via;
+        let advice = Advice { reconnect: Reconnect::None, interval: Duration::ZERO, timeout: None };
+        self.reply(key, slot, message, Reply::ok(message).advice(advice));
+        if let Via::Socket(socket) = via {
+            self.close_when_quiet(socket, 1000, "inactive", CLOSE_GRACE);
         }
     }
 
@@ -257,7 +312,7 @@ impl Shard {
         self.client_ids.remove(&session.client_id);
         self.unconnected -= usize::from(!session.connected);
         if let Some(held) = session.held.take() {
-            let reply = if end == End::Disconnect {
+            let reply = if matches!(end, End::Disconnect | End::Inactive) {
                 let advice = Advice { reconnect: Reconnect::None, interval: Duration::ZERO, timeout: None };
                 Reply::ok(&held.message).advice(advice)
             } else {
@@ -266,7 +321,7 @@ impl Shard {
                 let error = if end == End::Slow { slow_consumer() } else { Error::SESSION_UNKNOWN };
                 Reply::failed(&held.message, &error).advice(advice)
             };
-            self.settle(held.exchange, held.slot, reply.finish());
+            self.reply(held.exchange, held.slot, &held.message, reply);
             self.complete_if_ready(held.exchange, now);
         }
         if let Some(socket) = session.socket
@@ -281,6 +336,7 @@ impl Shard {
         }
         match end {
             End::Disconnect => {}
+            End::Inactive => self.stats.inactive += 1,
             End::Expired => self.stats.expired += 1,
             End::Slow => {
                 self.stats.slow_consumers += 1;

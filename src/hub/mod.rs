@@ -7,10 +7,12 @@
 //! - `meta`, `subscribe`, `publish` say what each message does;
 //! - `fanout` queues records for the sessions whose subscriptions match, `transfer` takes them to a socket or a poll, and back when
 //!   that broke;
-//! - `timers` ends holds and sessions.
+//! - `timers` ends holds and sessions;
+//! - `extension` is what few sessions have.
 
 mod arena;
 mod client_id;
+mod extension;
 mod fanout;
 mod meta;
 mod outbox;
@@ -36,8 +38,9 @@ use bytes::Bytes;
 
 pub use arena::Key;
 pub use client_id::shard_of;
+pub use extension::{Activity, ActivityMode};
 pub use outbox::{Event, Outbox};
-pub use shard::Shard;
+pub use shard::{Entropy, Shard, WallClock};
 
 use crate::bayeux::{Channel, ConnectionType, Error, Message, Pattern};
 use crate::stream::{Batch, Positions};
@@ -65,6 +68,8 @@ pub struct Settings {
     pub queue_bytes: usize,
     /// Publishes of one session that may wait for Kafka.
     pub publishes_per_session: usize,
+    /// When a session ends because nothing is heard of it but connects.
+    pub activity: Option<Activity>,
 }
 
 /// A session, as the shard knows it.
@@ -142,6 +147,8 @@ pub enum Output {
         channel: Channel,
         /// The JSON of `data`.
         data: Bytes,
+        /// `ext.binary` as it came: `data` holds bytes.
+        binary: Option<Bytes>,
     },
     /// Close a WebSocket once what it has to write is written; [`Input::SocketClosed`] must follow in bounded time.
     Close {
@@ -192,6 +199,8 @@ pub struct Stats {
     pub delivered_bytes: u64,
     /// Sessions ended because their queue was full.
     pub slow_consumers: u64,
+    /// Sessions ended for want of activity.
+    pub inactive: u64,
     /// Sessions that expired, or made room before they had connected.
     pub expired: u64,
     /// Messages refused with an error, publishes' outcomes aside.

@@ -29,6 +29,8 @@ pub struct Outbox {
     reply_bytes: usize,
     /// Whether the first item is an event of a session that left, written in part.
     owes: bool,
+    /// Batches that wait.
+    batches: u32,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,8 @@ enum Item {
 struct Replies {
     frame: Bytes,
     answers: Vec<Answer>,
+    /// Whether it is a batch of events with the reply that closes it.
+    batch: bool,
 }
 
 /// What an outbox held when its socket went away.
@@ -76,7 +80,19 @@ impl Outbox {
     /// Queues a frame of replies.
     pub(super) fn replies(&mut self, frame: Bytes, answers: Vec<Answer>) {
         self.reply_bytes += frame.len();
-        self.items.push_back(Item::Replies(Box::new(Replies { frame, answers })));
+        self.items.push_back(Item::Replies(Box::new(Replies { frame, answers, batch: false })));
+    }
+
+    /// Queues a batch of events with the reply that closes it. With its session it leaves the socket.
+    pub(super) fn batch(&mut self, frame: Bytes) {
+        self.reply_bytes += frame.len();
+        self.batches += 1;
+        self.items.push_back(Item::Replies(Box::new(Replies { frame, answers: Vec::new(), batch: true })));
+    }
+
+    /// Whether a batch waits.
+    pub(super) fn has_batch(&self) -> bool {
+        self.batches > 0
     }
 
     /// Queues a frame of the transport's own, such as a pong; it counts with the replies.
@@ -116,7 +132,10 @@ impl Outbox {
                     self.event_bytes -= length;
                     self.owes = false;
                 }
-                Some(Item::Replies(_)) => self.reply_bytes -= length,
+                Some(Item::Replies(replies)) => {
+                    self.reply_bytes -= length;
+                    self.batches -= u32::from(replies.batch);
+                }
                 None => {}
             }
         }
@@ -145,18 +164,32 @@ impl Outbox {
         self.owes
     }
 
-    /// Takes the events back, for another transport; replies stay, and so does a frame that is partly written: that is owed then.
+    /// Takes the events back, for another transport, and drops batches, which their session keeps; replies stay, and so does a frame
+    /// that is partly written: that is owed then.
     pub(super) fn take_events(&mut self) -> VecDeque<Event> {
         let mut events = VecDeque::new();
         let mut kept = VecDeque::new();
         self.owes = self.written > 0 && matches!(self.items.front(), Some(Item::Event(_)));
         for item in self.items.drain(..) {
+            let whole = self.written == 0 || !kept.is_empty();
             match item {
-                Item::Event(event) if self.written == 0 || !kept.is_empty() => {
+                Item::Event(event) if whole => {
                     self.event_bytes -= event.plain().frame().len();
                     events.push_back(event);
                 }
-                other => kept.push_back(other),
+                Item::Replies(replies) if whole && replies.batch => {
+                    self.reply_bytes -= replies.frame.len();
+                    self.batches -= 1;
+                }
+                mut other => {
+                    // A batch that is partly written is nobody's from here on.
+                    if let Item::Replies(replies) = &mut other
+                        && std::mem::take(&mut replies.batch)
+                    {
+                        self.batches -= 1;
+                    }
+                    kept.push_back(other);
+                }
             }
         }
         self.items = kept;

@@ -55,6 +55,7 @@ impl Shard {
         };
         let Body::Publish { channel, data } = &message.body else { return };
         let (channel, data) = (channel.clone(), data.clone());
+        let binary = message.ext.as_ref().and_then(|ext| ext.binary.clone());
         let twin = message.id.as_ref().map(|id| Twin::of(id, &channel, &data));
         let waiter = Waiter { exchange: key, slot, message: without_data(message) };
         let Some(session) = self.sessions.get_mut(session_key) else { return };
@@ -89,7 +90,7 @@ impl Shard {
         }
         let ticket = self.publishes.insert(InFlight { session: session_key, twin, waiters: vec![waiter] });
         session.publishes.in_flight.push(ticket);
-        self.outputs.push_back(Output::Publish { ticket, session: session_key, channel, data });
+        self.outputs.push_back(Output::Publish { ticket, session: session_key, channel, data, binary });
     }
 
     pub(super) fn published(&mut self, ticket: PublishTicket, result: &Result<(), Error>, now: Instant) {
@@ -146,5 +147,5 @@ fn without_data(message: Message) -> Message {
         Body::Publish { channel, .. } => Body::Publish { channel, data: Bytes::new() },
         other => other,
     };
-    Message { body, ..message }
+    Message { body, ext: None, ..message }
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::extension::Closing;
 use super::session::Session;
 use super::subscribe::Job;
-use super::{Answer, Key, Output, Shard, SocketKey, Via};
+use super::{Answer, Event, Key, Output, Shard, SocketKey, Via};
 use crate::bayeux::{self, Body, Error, Message, Reply};
 
 /// Bytes of one session's requests that wait for a subscribe, or behind one.
@@ -46,6 +47,19 @@ pub struct Exchange {
     pub(super) answers: Vec<Answer>,
     /// Whether the HTTP request was dropped already.
     pub(super) lost: bool,
+    /// What few requests have.
+    pub(super) more: Option<Box<More>>,
+}
+
+/// What extensions add to a request.
+#[derive(Debug, Default)]
+pub(super) struct More {
+    /// The reply that is to close a batch of events.
+    pub(super) closing: Option<Closing>,
+    /// The batch, and the slot of the reply that closes it.
+    pub(super) batch: Option<(usize, Vec<Event>)>,
+    /// A message of the gateway's own, to stand before the replies.
+    pub(super) notice: Option<Bytes>,
 }
 
 impl Shard {
@@ -66,6 +80,7 @@ impl Shard {
         if let Some(at) = handshake {
             messages = vec![messages.swap_remove(at)];
         }
+        self.arrived(&mut messages);
         let alone = messages.len() == 1;
         let passes = handshake.is_some()
             || alone && messages.iter().all(|it| matches!(it.body, Body::Connect { .. } | Body::Disconnect));
@@ -87,6 +102,7 @@ impl Shard {
             set_browser: None,
             answers: Vec::new(),
             lost: false,
+            more: None,
         });
         if let Via::Http(http) = via {
             self.https.insert(http, key);
@@ -206,14 +222,22 @@ impl Shard {
             (None, Some(browser)) => session.browser = Some(browser.clone()),
             _ => {}
         }
-        session.expires = session.expires.max(now + self.settings.max_interval);
+        let prolonged = now + self.settings.max_interval;
+        session.expires = session.expires.max(prolonged.min(session.ends));
+        session.note(self.settings.activity, message, now);
         Some(session_key)
     }
 
     /// Refuses `message` with `error`.
     pub(super) fn refuse(&mut self, key: Key<Exchange>, slot: usize, message: &Message, error: &Error) {
         self.stats.refused += 1;
-        self.settle(key, slot, Reply::failed(message, error).finish());
+        self.reply(key, slot, message, Reply::failed(message, error));
+    }
+
+    /// Settles `reply`, the one to `message`.
+    pub(super) fn reply(&mut self, key: Key<Exchange>, slot: usize, message: &Message, reply: Reply) {
+        let ext = self.ext_of(message);
+        self.settle(key, slot, reply.ext(&ext).finish());
     }
 
     pub(super) fn settle(&mut self, key: Key<Exchange>, slot: usize, reply: Bytes) {

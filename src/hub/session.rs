@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
+use super::extension::Extras;
 use super::publish::Recent;
 use super::request::Exchange;
 use super::{Event, HttpId, Key, Outbox, SocketKey, SubscribeTicket};
@@ -28,11 +29,13 @@ pub struct Session {
     pub(super) in_doubt: bool,
     /// Events that wait until a subscription knows where it starts, and those behind them.
     pub(super) undecided: Vec<Undecided>,
-    /// Bytes of `queue` and `undecided`.
+    /// Bytes of `queue` and `undecided`, and of what was sent and is not acknowledged where that is asked for.
     pub(super) queued_bytes: usize,
     pub(super) held: Option<Held>,
     /// When the session ends, unless a connect is held.
     pub(super) expires: Instant,
+    /// When it ends although its client sends other messages: they are no connects, which it must not do without for ever (R56).
+    pub(super) ends: Instant,
     /// The pause that the client announced with its last connect, or the advised one.
     pub(super) interval: Duration,
     /// The earliest timer set for the session.
@@ -48,6 +51,8 @@ pub struct Session {
     pub(super) turn_bytes: usize,
     pub(super) publishes: Recent,
     pub(super) pace: super::pace::Pace,
+    /// What extensions need, which few sessions use.
+    pub(super) extras: Option<Box<Extras>>,
     /// Whether it is on the list of polls to wake.
     pub(super) touched: bool,
 }
@@ -106,6 +111,12 @@ impl Session {
             && record.source.as_ref().is_some_and(|source| self.undecided.iter().any(|it| it.is_of(source)))
     }
 
+    /// Lets the session live until `expires`, and twice `more` longer as long as its client sends other messages than connects.
+    pub(super) fn live(&mut self, expires: Instant, more: Duration) {
+        self.expires = expires;
+        self.ends = expires + 2 * more;
+    }
+
     /// Keeps an event until it can be decided on; false if it has no position to be decided by.
     pub(super) fn defer(&mut self, event: Event) -> bool {
         let Some(source) = event.source.as_ref() else { return false };
@@ -120,18 +131,33 @@ impl Session {
 
     /// Takes the first of the events that wait. A queue that was long once does not stay large.
     pub(super) fn pop(&mut self) -> Option<Event> {
-        const IDLE_CAPACITY: usize = 64;
         let event = self.queue.pop_front()?;
         self.queued_bytes = self.queued_bytes.saturating_sub(event.plain().frame().len());
-        if self.queue.is_empty() && self.queue.capacity() > IDLE_CAPACITY {
-            self.queue = VecDeque::new();
-        }
+        self.shrink();
         Some(event)
     }
 
+    /// Gives back the room of a queue that is empty.
+    pub(super) fn shrink(&mut self) {
+        const IDLE_CAPACITY: usize = 64;
+        if self.queue.is_empty() && self.queue.capacity() > IDLE_CAPACITY {
+            self.queue = VecDeque::new();
+        }
+    }
+
+    /// Whether a response with events is being written.
+    pub(super) fn is_written_to(&self) -> bool {
+        self.in_doubt || self.ack().is_some_and(|ack| ack.writing > 0)
+    }
+
     /// Whether events wait that may be sent now.
-    pub(super) fn has_ready(&self) -> bool {
+    pub(super) fn may_send(&self) -> bool {
         !self.queue.is_empty() && !self.in_doubt
+    }
+
+    /// Whether events wait that should be sent now.
+    pub(super) fn has_ready(&self) -> bool {
+        self.may_send() && !self.is_lazy()
     }
 
     pub(super) fn new(client_id: Box<str>, browser: Option<Box<str>>, expires: Instant) -> Self {
@@ -146,6 +172,7 @@ impl Session {
             queued_bytes: 0,
             held: None,
             expires,
+            ends: expires,
             interval: Duration::ZERO,
             timer: None,
             subscriptions: HashMap::new(),
@@ -155,6 +182,7 @@ impl Session {
             turn_bytes: 0,
             publishes: Recent::default(),
             pace: super::pace::Pace::default(),
+            extras: None,
             touched: false,
         }
     }

@@ -23,10 +23,15 @@ use crate::bayeux::Pattern;
 /// Fills a buffer with random bytes that nobody can guess.
 pub type Entropy = Box<dyn FnMut(&mut [u8])>;
 
+/// Tells the time of day, ms since 1970.
+pub type WallClock = Box<dyn FnMut() -> i64>;
+
 /// The sessions of one thread. Not `Send` on purpose.
 pub struct Shard {
     pub(super) settings: Settings,
     pub(super) entropy: Entropy,
+    /// For clients that compare their clocks; nothing else depends on it.
+    pub(super) wall_clock: WallClock,
     pub(super) sessions: Arena<Session>,
     pub(super) client_ids: HashMap<Box<str>, Key<Session>>,
     /// Sessions that have not connected yet, oldest first, among some that have or are gone.
@@ -62,10 +67,11 @@ pub struct Shard {
 
 impl Shard {
     /// A shard without sessions.
-    pub fn new(settings: Settings, entropy: Entropy) -> Self {
+    pub fn new(settings: Settings, entropy: Entropy, wall_clock: WallClock) -> Self {
         Self {
             settings,
             entropy,
+            wall_clock,
             sessions: Arena::default(),
             client_ids: HashMap::new(),
             newcomers: VecDeque::new(),
@@ -101,7 +107,7 @@ impl Shard {
             Input::SocketClosed(socket) => self.socket_closed(socket, now),
             Input::Taken(http) => self.taken(http, now),
             Input::Lost(http) => self.lost(http, now),
-            Input::Batch(batch) => self.batch(&batch),
+            Input::Batch(batch) => self.batch(&batch, now),
             Input::Subscribed(ticket, result) => self.subscribed(ticket, result, now),
             Input::Published(ticket, result) => self.published(ticket, &result, now),
             Input::Timeout => self.timeout(now),

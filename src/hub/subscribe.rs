@@ -80,8 +80,8 @@ impl Shard {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         let Some(at) = exchange.jobs.iter().position(|job| job.slot == slot) else { return };
         let job = exchange.jobs.swap_remove(at);
-        exchange.replies.settle(slot, Reply::of(&job.message, error).finish());
         self.stats.refused += u64::from(error.is_some());
+        self.reply(key, slot, &job.message, Reply::of(&job.message, error));
     }
 
     fn subscribe_one(
@@ -166,7 +166,7 @@ impl Shard {
         // The reply first: what it promises begins with the events behind it.
         self.resume(waiters, error.as_ref());
         self.run(now);
-        self.decide(session);
+        self.decide(session, now);
     }
 
     /// Goes on with requests that waited for a subscription.
@@ -198,12 +198,12 @@ impl Shard {
                     let session = self.sessions.get_mut(session_key);
                     if let Some(ticket) = session.and_then(|session| session.subscriptions.remove(pattern)) {
                         self.forget_subscription(ticket, pattern);
-                        self.decide(session_key);
+                        self.decide(session_key, now);
                     }
                 }
             }
         }
-        self.settle(key, slot, Reply::ok(message).finish());
+        self.reply(key, slot, message, Reply::ok(message));
     }
 
     /// Removes a subscription that its session no longer has.

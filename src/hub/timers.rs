@@ -26,6 +26,8 @@ pub(super) enum Due {
     Session(Key<Session>),
     /// A delayed reply leaves.
     Reply(Key<Exchange>, usize, Bytes),
+    /// Lazy events may have waited long enough.
+    Lazy(Key<Session>),
 }
 
 impl PartialEq for Timer {
@@ -66,6 +68,7 @@ impl Shard {
             self.timers.retain(|Reverse(timer)| match &timer.due {
                 Due::Session(key) => sessions.get(*key).is_some_and(|it| it.timer == Some(timer.at)),
                 Due::Reply(key, ..) => exchanges.get(*key).is_some(),
+                Due::Lazy(key) => sessions.get(*key).is_some_and(|it| it.has_lazy_timer(timer.at)),
             });
         }
     }
@@ -75,6 +78,7 @@ impl Shard {
             let Some(Reverse(Timer { at, due })) = self.timers.pop() else { return };
             match due {
                 Due::Session(key) => self.session_due(key, at, now),
+                Due::Lazy(key) => self.lazy_due(key, at, now),
                 Due::Reply(key, slot, reply) => {
                     self.settle(key, slot, reply);
                     self.complete_if_ready(key, now);
@@ -93,7 +97,7 @@ impl Shard {
             Some(deadline) if deadline <= now => self.wake(key, now),
             Some(deadline) => self.schedule(key, deadline),
             // Whoever reads a long response on a slow line is alive; that is over when the transport gives up.
-            None if session.expires <= now && session.in_doubt => self.schedule(key, now + LOOK_AGAIN),
+            None if session.expires <= now && session.is_written_to() => self.schedule(key, now + LOOK_AGAIN),
             None if session.expires <= now => self.end_session(key, End::Expired, now),
             None => {
                 let expires = session.expires;

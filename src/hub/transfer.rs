@@ -37,11 +37,13 @@ impl Shard {
         let mut settled = None;
         if socket.outbox.owes() && !owed {
             // Whether the event that is partly written arrives is known when the socket is gone, which a client that left it need not wait for.
-            settled = socket.owes.replace(session_key);
+            settled = socket.owes.take();
             let (code, reason, grace) = (1000, "the session moved", Duration::ZERO);
             self.outputs.push_back(Output::Close { socket: socket_key, code, reason, grace });
-            if let Some(session) = self.sessions.get_mut(session_key) {
+            // A session that acknowledges will tell.
+            if let Some(session) = self.sessions.get_mut(session_key).filter(|session| !session.acks()) {
                 session.in_doubt = true;
+                socket.owes = Some(session_key);
             }
         }
         self.put_back(session_key, events);
@@ -56,7 +58,8 @@ impl Shard {
         key: Key<Session>,
         events: impl IntoIterator<Item = Event, IntoIter: DoubleEndedIterator>,
     ) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
+        // What a session acknowledges is kept until it does, and not here.
+        let Some(session) = self.sessions.get_mut(key).filter(|session| !session.acks()) else { return };
         for event in events.into_iter().rev() {
             session.queued_bytes += event.plain().frame().len();
             session.queue.push_front(event);
@@ -74,20 +77,28 @@ impl Shard {
         if let Some(session) = self.sessions.get_mut(key) {
             session.in_doubt = false;
             // Its client may have been reading all the time.
-            session.expires = session.expires.max(now + session.interval + self.settings.max_interval);
+            let expires = session.expires.max(now + session.interval + self.settings.max_interval);
+            session.live(expires, self.settings.max_interval);
             self.put_back(key, unseen);
         }
     }
 
     /// Sends what waits for a session on its way: to its socket, or with the next poll.
     fn release(&mut self, key: Key<Session>) {
-        let Some(session) = self.sessions.get_mut(key).filter(|session| session.has_ready()) else { return };
-        let Some(socket_key) = session.socket else { return self.touch(key) };
-        let Some(socket) = self.sockets.get_mut(socket_key) else { return };
-        while let Some(event) = session.pop() {
-            socket.outbox.event(event);
+        let Some(session) = self.sessions.get_mut(key).filter(|session| session.may_send()) else { return };
+        let lazy = session.is_lazy();
+        let socket_key = session.socket.filter(|_| !session.acks());
+        if let Some((socket_key, socket)) = socket_key.and_then(|key| Some((key, self.sockets.get_mut(key)?)))
+        {
+            while let Some(event) = session.pop() {
+                socket.outbox.event(event);
+            }
+            if !lazy {
+                self.mark_dirty(socket_key);
+            }
+        } else if !lazy {
+            self.touch(key);
         }
-        self.mark_dirty(socket_key);
     }
 
     /// A socket is gone: its session waits for another, what was not written waits with it.

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use super::failure;
 use crate::bayeux::{Channel, Error};
 use crate::kafka::{Outcome, SendError};
-use crate::route::{RouteTable, Target};
+use crate::route::{Route, RouteTable, Target};
 
 /// Names a record that was handed to the producer.
 pub type Token = u64;
@@ -36,8 +36,10 @@ pub enum Effect<T> {
         channel: Channel,
         /// The JSON of its data.
         data: Bytes,
-        /// Whether subscriptions with a wildcard get it too.
-        patterns: bool,
+        /// Its `ext.binary`.
+        binary: Option<Bytes>,
+        /// The route, which says who gets it, and when.
+        route: Arc<Route>,
     },
     /// Tell the publisher.
     Done(T, Result<(), Error>),
@@ -94,6 +96,7 @@ struct Publish<T> {
     ticket: T,
     channel: Channel,
     data: Bytes,
+    binary: Option<Bytes>,
     target: Target,
     value: Option<Bytes>,
 }
@@ -157,15 +160,16 @@ impl<L: Copy + Eq + Hash, T> Pipeline<L, T> {
         ticket: T,
         channel: Channel,
         data: Bytes,
+        binary: Option<Bytes>,
         partitions: impl Fn(&str) -> Option<i32>,
     ) {
-        match self.aim(&channel, &data) {
+        match self.aim(&channel, &data, binary.as_deref()) {
             Ok((target, value)) => {
                 if !self.bounds.take() {
                     let error = Error::busy(channel.as_str());
                     return self.effects.push_back(Effect::Done(ticket, Err(error)));
                 }
-                let publish = Publish { ticket, channel, data, target, value };
+                let publish = Publish { ticket, channel, data, binary, target, value };
                 self.lanes.entry(lane).or_default().queue.push_back(publish);
                 self.go_on(lane, &partitions);
             }
@@ -173,14 +177,21 @@ impl<L: Copy + Eq + Hash, T> Pipeline<L, T> {
         }
     }
 
-    fn aim(&self, channel: &Channel, data: &Bytes) -> Result<(Target, Option<Bytes>), Error> {
-        let target = self.routes.target(channel).map_err(|error| failure::no_target(channel, &error))?;
-        let value = target.value(data).map_err(|error| failure::bad_value(channel, &error))?;
+    fn aim(
+        &self,
+        channel: &Channel,
+        data: &Bytes,
+        binary: Option<&[u8]>,
+    ) -> Result<(Target, Option<Bytes>), Error> {
+        let mut target = self.routes.target(channel).map_err(|error| failure::no_target(channel, &error))?;
+        let value = target.value(data, binary).map_err(|error| failure::bad_value(channel, &error))?;
+        let mark = binary.and_then(|binary| target.mark(data, binary));
         let value = value.map(|value| match value {
             // The bytes that came are the bytes that Kafka gets.
             std::borrow::Cow::Borrowed(slice) => data.slice_ref(slice),
             std::borrow::Cow::Owned(made) => Bytes::from(made),
         });
+        target.headers.extend(mark);
         Ok((target, value))
     }
 
@@ -192,11 +203,11 @@ impl<L: Copy + Eq + Hash, T> Pipeline<L, T> {
         {
             if publish.target.local {
                 self.bounds.give_back();
-                let patterns = publish.target.route.has_patterns();
                 self.effects.push_back(Effect::Local {
                     channel: publish.channel,
                     data: publish.data,
-                    patterns,
+                    binary: publish.binary,
+                    route: publish.target.route,
                 });
                 self.effects.push_back(Effect::Done(publish.ticket, Ok(())));
                 continue;

@@ -40,7 +40,7 @@ impl Rig {
         let topics = self.topics.borrow();
         let partitions = |topic: &str| topics.get(topic).copied();
         let channel = Channel::parse(channel).unwrap();
-        self.pipeline.submit(session, name, channel, Bytes::from_static(data.as_bytes()), partitions);
+        self.pipeline.submit(session, name, channel, Bytes::from_static(data.as_bytes()), None, partitions);
     }
 
     fn report(&mut self, token: u64, outcome: &Outcome) {
@@ -101,7 +101,7 @@ fn the_bytes_that_came_are_the_bytes_that_kafka_gets() {
     let mut rig = Rig::new(9);
     let data = Bytes::from_static(b"{\"n\":1}");
     let topics = |_: &str| Some(1);
-    rig.pipeline.submit(1, "a", Channel::parse("/orders/7").unwrap(), data.clone(), topics);
+    rig.pipeline.submit(1, "a", Channel::parse("/orders/7").unwrap(), data.clone(), None, topics);
     let Some(Effect::Send(_, out)) = rig.pipeline.poll() else { panic!() };
     assert_eq!(out.value.unwrap().as_ptr(), data.as_ptr());
     assert_eq!(out.key.as_deref(), Some(&b"7"[..]));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use regex::bytes::Regex;
 
@@ -26,6 +27,7 @@ pub struct Route {
     pub(super) binds: Vec<(usize, Selector)>,
     /// `None` for a `local` route.
     pub(super) source: Option<TopicSource>,
+    pub(super) lazy: Option<Duration>,
     pub(super) subscribe: Option<Subscribe>,
     pub(super) publish: Option<Publish>,
 }
@@ -102,6 +104,11 @@ impl Route {
     /// Whether its topics are read even when nobody listens.
     pub fn is_warm(&self) -> bool {
         self.subscribe.is_some_and(|subscribe| subscribe.warm)
+    }
+
+    /// How long its events may wait for others to travel with.
+    pub fn lazy(&self) -> Option<Duration> {
+        self.lazy
     }
 
     /// Whether it may be published to.

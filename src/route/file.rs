@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -16,7 +17,7 @@ use super::table::RouteTable;
 use super::template::{Names, Template, TemplateError};
 use crate::codec::{KeyFormat, ValueFormat};
 use crate::config::yaml::{self, Key, Node, Value};
-use crate::config::{Fields, Problem, Problems, Report, suggest};
+use crate::config::{Fields, Problem, Problems, Report, duration, suggest};
 
 /// A mapping file.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +40,11 @@ pub struct Checked {
 /// Compiled regular expressions are bounded: a mapping file must not take the node's memory.
 const REGEX_BYTES: usize = 1 << 20;
 /// What mapping files may say one day.
-const NOT_YET: [&str; 8] =
-    ["filter", "envelope", "expose", "dead_letter", "slow_consumer", "lazy", "recipient", "reply"];
+const NOT_YET: [&str; 7] =
+    ["filter", "envelope", "expose", "dead_letter", "slow_consumer", "recipient", "reply"];
+/// How long events may wait: they wait in memory.
+const SHORTEST_LAZY: Duration = Duration::from_millis(1);
+const LONGEST_LAZY: Duration = Duration::from_mins(1);
 pub(super) const NOT_YET_TEXT: &str = "not yet: this version of Halley cannot do it";
 
 /// Reads mapping files and checks them against each other.
@@ -130,6 +134,7 @@ impl<'a> Reader<'a> {
         if let Some(source) = &mut source {
             self.key_from_bind(source, &mut binds);
         }
+        let lazy = self.lazy();
         let subscribe = self.subscribe(channel.as_ref(), local);
         let publish = self.publish(&known, local);
         let place = self.report.place(self.node.line, self.node.column);
@@ -148,6 +153,7 @@ impl<'a> Reader<'a> {
                 matches,
                 binds,
                 source,
+                lazy,
                 subscribe,
                 publish: publish.map(|(publish, _)| publish),
             };
@@ -186,7 +192,7 @@ impl<'a> Reader<'a> {
         let value_format = self.format(
             "value_format",
             ValueFormat::NAMES,
-            &["long", "int", "uuid", "bytes", "avro", "protobuf", "json_schema"],
+            &["long", "int", "uuid", "avro", "protobuf", "json_schema"],
             ValueFormat::parse,
         );
         let partitioner = self.format("partitioner", Partitioner::NAMES, &[], Partitioner::parse);
@@ -310,6 +316,18 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    fn lazy(&mut self) -> Option<Duration> {
+        let node = self.fields.value("lazy")?;
+        let path = self.fields.path("lazy");
+        let text = self.report.scalar(&path, node)?;
+        let lazy = duration(text).filter(|lazy| (SHORTEST_LAZY..=LONGEST_LAZY).contains(lazy));
+        if lazy.is_none() {
+            let what = format!("{text:?} is not a duration between 1ms and 1m");
+            self.report.at_with_hint(node, &path, what, "such as 200ms");
+        }
+        lazy
     }
 
     fn matches(&mut self) -> Vec<Option<Regex>> {

@@ -10,7 +10,7 @@ use super::project::Projection;
 use super::selector::{Selector, View};
 use super::template::Values;
 use crate::bayeux::Channel;
-use crate::codec::{CodecError, KeyFormat, ValueFormat, check_key, check_value, decode_key};
+use crate::codec::{BINARY_HEADER, CodecError, KeyFormat, ValueFormat, check_key, check_value, decode_key};
 use crate::stream::RawRecord;
 
 /// Longer channels are not made of records: nobody could subscribe to them, and keys can be megabytes.
@@ -106,9 +106,9 @@ impl TopicPlan {
         (!routes.is_empty()).then_some(Self { routes, headers })
     }
 
-    /// Whether the records' headers are looked at.
-    pub fn needs_headers(&self) -> bool {
-        self.headers
+    /// Whether the headers of `record` are looked at.
+    pub fn needs_headers(&self, record: &RawRecord<'_>) -> bool {
+        self.headers || record.header(BINARY_HEADER).is_some()
     }
 
     /// The routes, most specific first.

@@ -71,12 +71,34 @@ impl Projection {
 impl Render for Renderer {
     fn data(&self, record: &RawRecord<'_>, out: &mut Vec<u8>) {
         let Some(projection) = self.data.as_ref().filter(|_| record.value.is_some()) else {
-            codec::decode_value(self.value_format, record.value, out);
+            match (self.value_format, record.value) {
+                (ValueFormat::Bytes, Some(bytes)) => {
+                    codec::put_message(bytes, record.header(codec::BINARY_HEADER), out);
+                }
+                _ => codec::decode_value(self.value_format, record.value, out),
+            }
             return;
         };
         let key = record.key.filter(|_| projection.any(Selector::uses_key));
         let key = key.and_then(|key| decode_key(self.key_format, key).ok());
         let (key_format, value_format) = (self.key_format, self.value_format);
         projection.write(View { record, key: key.as_deref(), key_format, value_format }, out);
+    }
+
+    fn ext(&self, record: &RawRecord<'_>, out: &mut Vec<u8>) {
+        if self.data.is_some() || record.value.is_none() {
+            return;
+        }
+        let mark = match self.value_format {
+            ValueFormat::Bytes => Some(&b"{}"[..]),
+            // Anybody may have written the header.
+            ValueFormat::Json => {
+                record.header(codec::BINARY_HEADER).filter(|mark| codec::check_json(mark).is_ok())
+            }
+            ValueFormat::Text => None,
+        };
+        if let Some(mark) = mark {
+            codec::put_binary_ext(mark, out);
+        }
     }
 }

@@ -43,6 +43,7 @@ pub fn schema() -> Value {
                 "description": "What subscribers get instead of the value: JSON in which every string is a selector.",
             },
             "on_error": one_of("What happens to a record that cannot be delivered.", &["skip"], Some("skip")),
+            "lazy": template("How long events may wait to travel with others: a duration such as 200ms."),
             "local": flag("No topic: plain publish and subscribe within the node.", false),
             "subscribe": {
                 "type": ["boolean", "object", "null"],

@@ -88,7 +88,7 @@ impl Selector {
                 (Self::ValueAt(pointer), _, Some(value)) => {
                     pointer.find_scalar(codec::check_json(value)?)?.map(scalar)
                 }
-                (_, ValueFormat::Text, Some(value)) => Some(Cow::Borrowed(value)),
+                (_, ValueFormat::Text | ValueFormat::Bytes, Some(value)) => Some(Cow::Borrowed(value)),
                 (_, ValueFormat::Json, Some(value)) => {
                     Some(scalar(codec::json_scalar(codec::check_json(value)?)?))
                 }
@@ -124,7 +124,11 @@ impl Selector {
                 Some(value) => codec::put_string(&String::from_utf8_lossy(value), out),
                 None => out.extend_from_slice(b"null"),
             },
-            Self::Value => codec::decode_value(view.value_format, view.record.value, out),
+            Self::Value => match (view.value_format, view.record.value) {
+                // Within other JSON nothing tells that it is bytes: they are a string there.
+                (ValueFormat::Bytes, Some(bytes)) => codec::put_bytes(bytes, out),
+                _ => codec::decode_value(view.value_format, view.record.value, out),
+            },
             Self::ValueAt(pointer) => put_at(pointer, view.record.value, out),
             Self::Literal(text) => codec::put_string(text, out),
         }

@@ -9,7 +9,9 @@ use super::partition::Partitioner;
 use super::selector::{Selector, View};
 use super::template::Values;
 use crate::bayeux::Channel;
-use crate::codec::{CodecError, KeyFormat, ValueFormat, decode_key, encode_key, encode_value};
+use crate::codec::{
+    BINARY_HEADER, CodecError, KeyFormat, ValueFormat, binary_header_of, decode_key, encode_key, encode_value,
+};
 use crate::stream::RawRecord;
 
 /// The record that a publish on a channel becomes, all but its value.
@@ -178,11 +180,28 @@ impl Target {
         self.partitioner.partition(by, partitions)
     }
 
-    /// The record's value for the published `data`, complete JSON; `None` is a tombstone.
+    /// The header that keeps what a publish says with its `ext.binary`, or of its bytes, if the record does not.
+    pub fn mark(&self, data: &[u8], binary: &[u8]) -> Option<(String, Vec<u8>)> {
+        let mark = match self.format {
+            ValueFormat::Json => Some(binary.to_vec()),
+            ValueFormat::Bytes => binary_header_of(data),
+            ValueFormat::Text => None,
+        };
+        mark.map(|mark| (BINARY_HEADER.to_owned(), mark))
+    }
+
+    /// The record's value for the published `data`, complete JSON, with `ext.binary` if that came; `None` is a tombstone.
     ///
     /// Borrowed bytes are a part of `data` itself.
-    pub fn value<'d>(&self, data: &'d [u8]) -> Result<Option<Cow<'d, [u8]>>, ValueError> {
+    pub fn value<'d>(
+        &self,
+        data: &'d [u8],
+        binary: Option<&[u8]>,
+    ) -> Result<Option<Cow<'d, [u8]>>, ValueError> {
         let value = encode_value(self.format, data)?;
+        if self.format == ValueFormat::Bytes && binary.is_none() && value.is_some() {
+            return Err(CodecError::NotBinary.into());
+        }
         for (_, selector, expected) in &self.told {
             let record = RawRecord {
                 topic: &self.topic,

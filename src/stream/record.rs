@@ -1,6 +1,7 @@
 //! A record on a channel, with its shared rendering.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -34,6 +35,9 @@ pub struct Body {
 pub trait Render: Send + Sync {
     /// Appends the JSON value of `data`.
     fn data(&self, record: &RawRecord<'_>, out: &mut Vec<u8>);
+
+    /// Appends `,"ext":{…}` to the event, if the record has something to say there.
+    fn ext(&self, _record: &RawRecord<'_>, _out: &mut Vec<u8>) {}
 }
 
 /// A record on its channel. Shared by all shards; rendered by whoever first delivers it.
@@ -44,6 +48,8 @@ pub struct Record {
     pub source: Option<Source>,
     /// Whether subscriptions with a wildcard get it too.
     pub patterns: bool,
+    /// How long it may wait for others to travel with.
+    pub lazy: Option<Duration>,
     body: Arc<Body>,
     render: Arc<dyn Render>,
     plain: OnceLock<Rendering>,
@@ -90,13 +96,19 @@ impl Body {
 impl Record {
     /// A record of `source` on `channel`.
     pub fn new(channel: Channel, source: Option<Source>, body: Arc<Body>, render: Arc<dyn Render>) -> Self {
-        Self { channel, source, patterns: true, body, render, plain: OnceLock::new() }
+        Self { channel, source, patterns: true, lazy: None, body, render, plain: OnceLock::new() }
     }
 
     /// The same, for subscriptions with a wildcard only if `patterns`.
     #[must_use]
     pub fn with_patterns(self, patterns: bool) -> Self {
         Self { patterns, ..self }
+    }
+
+    /// The same, which may wait so long if `lazy`.
+    #[must_use]
+    pub fn with_lazy(self, lazy: Option<Duration>) -> Self {
+        Self { lazy, ..self }
     }
 
     /// The plain rendering, `{"channel":…,"data":…}`; made by the first call.
@@ -107,7 +119,10 @@ impl Record {
             // Legal channels hold no character that JSON escapes.
             event.extend_from_slice(self.channel.as_str().as_bytes());
             event.extend_from_slice(br#"","data":"#);
-            self.with_raw(|raw| self.render.data(raw, &mut event));
+            self.with_raw(|raw| {
+                self.render.data(raw, &mut event);
+                self.render.ext(raw, &mut event);
+            });
             event.push(b'}');
             Rendering::of_event(&event)
         })

@@ -101,6 +101,7 @@ metrics! {
         handshakes_refused { "result" = "refused" }
     }
     Counter "halley_sessions_expired" "Sessions ended because their client was silent." { sessions_expired }
+    Counter "halley_sessions_inactive" "Sessions ended because their client did nothing but connect." { sessions_inactive }
     Counter "halley_slow_consumer_disconnects" "Sessions ended because their queue was full." { slow_consumer_disconnects }
     Gauge "halley_subscriptions" "Subscriptions." { subscriptions }
     Counter "halley_deliveries" "Events queued for a session." { deliveries }

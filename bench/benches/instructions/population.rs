@@ -42,6 +42,7 @@ impl Population {
             root_patterns: true,
             queue_bytes: 1 << 20,
             publishes_per_session: 4,
+            activity: None,
         };
         let mut seed = 1_u64;
         let entropy = Box::new(move |bytes: &mut [u8]| {
@@ -51,7 +52,7 @@ impl Population {
             }
         });
         let mut population = Self {
-            shard: Shard::new(settings, entropy),
+            shard: Shard::new(settings, entropy, Box::new(|| 0)),
             now: Instant::now(),
             topic: Arc::new(Topic::new("prices".into(), 1)),
             render: Arc::new(Copied),

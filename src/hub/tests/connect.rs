@@ -246,6 +246,31 @@ fn other_messages_are_signs_of_life_and_an_announced_pause_is_respected() {
 }
 
 #[test]
+fn a_session_does_not_live_by_other_messages_for_ever() {
+    let mut rig = Rig::new();
+    let id = rig.poller();
+    for _ in 0..3 {
+        rig.after(50_000);
+        assert_eq!(rig.call(&unsubscribe(&id, &json!("/a")))[0]["successful"], true);
+    }
+    rig.after(29_000);
+    assert_eq!(rig.shard.stats().sessions, 1);
+    rig.call(&unsubscribe(&id, &json!("/a")));
+    rig.after(1_001);
+    assert_eq!(rig.call(&unsubscribe(&id, &json!("/a")))[0]["error"], "402::session_unknown");
+    // A connect begins anew.
+    let id = rig.poller();
+    for _ in 0..2 {
+        rig.after(59_000);
+        rig.call(&unsubscribe(&id, &json!("/a")));
+        rig.after(59_000);
+        rig.call(&connect_for(&id, 0));
+    }
+    assert_eq!(rig.shard.stats().sessions, 1);
+    rig.end();
+}
+
+#[test]
 fn nobody_can_announce_a_pause_for_ever() {
     let mut rig = Rig::new();
     let id = rig.poller();

@@ -1,9 +1,13 @@
 //! The shard without sockets, broker or sleeps.
 
+mod ack;
+mod ack_property;
 mod connect;
 mod delivery;
 mod drain;
+mod extensions;
 mod handshake;
+mod lazy;
 mod property;
 mod publish;
 mod rig;

@@ -1,5 +1,6 @@
 //! A shard with both of its ends in hand: clients, and what stands for Kafka.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
@@ -38,6 +39,7 @@ pub(super) struct Produced {
     pub(super) session: SessionKey,
     pub(super) channel: String,
     pub(super) data: String,
+    pub(super) binary: Option<String>,
 }
 
 /// An [`Output::Close`].
@@ -56,6 +58,8 @@ pub(super) struct Rig {
     /// Whether responses are taken as soon as they are there.
     pub(super) takes: bool,
     next_http: HttpId,
+    /// The time of day, ms.
+    pub(super) clock: Rc<Cell<i64>>,
     responses: BTreeMap<HttpId, Vec<Value>>,
     cookies: HashMap<HttpId, String>,
     wires: HashMap<SocketKey, Wire>,
@@ -104,6 +108,7 @@ pub(super) fn settings() -> Settings {
         root_patterns: true,
         queue_bytes: 10_000,
         publishes_per_session: 4,
+        activity: None,
     }
 }
 
@@ -138,12 +143,15 @@ impl Rig {
                 *byte = (seed >> 56) as u8;
             }
         });
+        let clock = Rc::new(Cell::new(1_000_000));
+        let told = clock.clone();
         Self {
-            shard: Shard::new(settings, entropy),
+            shard: Shard::new(settings, entropy, Box::new(move || told.get())),
             now: Instant::now(),
             browser: None,
             peer: Ipv4Addr::LOCALHOST.into(),
             takes: true,
+            clock,
             next_http: 0,
             responses: BTreeMap::new(),
             cookies: HashMap::new(),
@@ -186,12 +194,15 @@ impl Rig {
                     *listeners -= 1;
                     assert!(*listeners >= 0, "unsubscribed too often from {pattern}");
                 }
-                Output::Publish { ticket, session, channel, data } => self.produced.push_back(Produced {
-                    ticket,
-                    session,
-                    channel: channel.as_str().into(),
-                    data: String::from_utf8(data.to_vec()).unwrap(),
-                }),
+                Output::Publish { ticket, session, channel, data, binary } => {
+                    self.produced.push_back(Produced {
+                        ticket,
+                        session,
+                        channel: channel.as_str().into(),
+                        data: String::from_utf8(data.to_vec()).unwrap(),
+                        binary: binary.map(|binary| String::from_utf8(binary.to_vec()).unwrap()),
+                    });
+                }
                 Output::Close { socket, code, reason: _, grace } => {
                     self.closed.push(Closed { socket, code, grace });
                 }
@@ -314,6 +325,15 @@ impl Rig {
         id
     }
 
+    /// A session that polls and acknowledges, and has connected once: batch 1 is closed.
+    pub(super) fn acker(&mut self) -> String {
+        let reply = self.call(&handshake_with_ack());
+        assert_eq!(reply[0]["ext"], json!({"ack": true}));
+        let id = client_id(&reply);
+        assert_eq!(batch_of(&self.call(&connect_ack(&id, 0))), Some(1));
+        id
+    }
+
     /// A session on a socket of its own, which has connected once; its connect is held.
     pub(super) fn streamer(&mut self) -> (String, SocketKey) {
         let socket = self.open();
@@ -390,18 +410,37 @@ impl Rig {
         self.tell(Input::Batch(batch));
     }
 
+    /// Records of a route whose events may wait for so long.
+    pub(super) fn lazily(&mut self, lazy: Duration, records: &[(&str, i32, i64)]) {
+        for (channel, partition, offset) in records {
+            let batch = self.lazy_batch(lazy, &[(channel, *partition, *offset, &offset.to_string())]);
+            self.tell(Input::Batch(batch));
+        }
+    }
+
     pub(super) fn batch(&mut self, records: &[(&str, i32, i64, &str)]) -> Arc<Batch> {
+        self.any_batch(None, records)
+    }
+
+    pub(super) fn lazy_batch(&mut self, lazy: Duration, records: &[(&str, i32, i64, &str)]) -> Arc<Batch> {
+        self.any_batch(Some(lazy), records)
+    }
+
+    fn any_batch(&mut self, lazy: Option<Duration>, records: &[(&str, i32, i64, &str)]) -> Arc<Batch> {
         let topic = self.topic("t");
         let spans = records.iter().map(|(channel, partition, offset, value)| Span {
             topic: topic.clone(),
             partition: *partition,
             from: *offset,
             to: offset + 1,
-            records: vec![Arc::new(record(
-                channel,
-                Some(Source { topic: topic.clone(), partition: *partition, offset: *offset }),
-                value,
-            ))],
+            records: vec![Arc::new(
+                record(
+                    channel,
+                    Some(Source { topic: topic.clone(), partition: *partition, offset: *offset }),
+                    value,
+                )
+                .with_lazy(lazy),
+            )],
         });
         Arc::new(Batch { spans: spans.collect(), size: 0 })
     }
@@ -491,6 +530,30 @@ pub(super) fn connect(id: &str) -> Value {
 
 pub(super) fn connect_as(id: &str, message: &str) -> Value {
     json!([{"channel": "/meta/connect", "id": message, "clientId": id, "connectionType": "long-polling"}])
+}
+
+/// A handshake whose client acknowledges.
+pub(super) fn handshake_with_ack() -> Value {
+    with_ext(handshake(), &json!({"ack": true}))
+}
+
+/// A connect of a client that has the batches up to `batch`.
+pub(super) fn connect_ack(id: &str, batch: i64) -> Value {
+    with_ext(connect(id), &json!({"ack": batch}))
+}
+
+/// A request whose messages all carry `ext`.
+pub(super) fn with_ext(mut request: Value, ext: &Value) -> Value {
+    for message in request.as_array_mut().unwrap() {
+        message["ext"] = ext.clone();
+    }
+    request
+}
+
+/// The number of the batch that the connect's reply among `messages` closes, if it has one.
+pub(super) fn batch_of(messages: &[Value]) -> Option<i64> {
+    let reply = messages.iter().find(|message| message["channel"] == "/meta/connect").expect("a reply");
+    reply.get("ext").map(|ext| ext["ack"].as_i64().unwrap())
 }
 
 pub(super) fn connect_for(id: &str, timeout: u64) -> Value {

@@ -92,8 +92,11 @@ routes:
     assert_eq!(channels(&table, &bound(Some(br#"{"a":[]}"#))), "missing_variable");
     assert_eq!(channels(&table, &bound(None)), "missing_variable");
     assert_eq!(see("bound", None, Some(br#"{"a":[1]}"#)), "missing_variable");
-    assert!(table.topic("bound").unwrap().needs_headers());
-    assert!(!table.topic("keys").unwrap().needs_headers());
+    let marked: &[(&str, Option<&[u8]>)] = &[("bayeux-binary", Some(b"{}"))];
+    let plain = record("keys", None, None);
+    assert!(table.topic("bound").unwrap().needs_headers(&plain));
+    assert!(!table.topic("keys").unwrap().needs_headers(&plain));
+    assert!(table.topic("keys").unwrap().needs_headers(&RawRecord { headers: marked, ..plain }));
 }
 
 #[test]
@@ -162,10 +165,10 @@ routes:
     let target = table.target(&channel("/bound/x~20y/7")).unwrap();
     assert_eq!(target.key, None);
     assert_eq!(target.headers, [("other".to_owned(), b"{x y}".to_vec()), ("h".to_owned(), b"x y".to_vec())]);
-    assert_eq!(target.value(br#"{"v":7}"#).unwrap().unwrap(), br#"{"v":7}"#.as_slice());
-    assert!(matches!(target.value(br#"{"v":8}"#), Err(ValueError::Mismatch { .. })));
-    assert!(matches!(target.value(b"null"), Err(ValueError::Mismatch { .. })));
-    assert!(matches!(target.value(b"{"), Err(ValueError::Codec(_))));
+    assert_eq!(target.value(br#"{"v":7}"#, None).unwrap().unwrap(), br#"{"v":7}"#.as_slice());
+    assert!(matches!(target.value(br#"{"v":8}"#, None), Err(ValueError::Mismatch { .. })));
+    assert!(matches!(target.value(b"null", None), Err(ValueError::Mismatch { .. })));
+    assert!(matches!(target.value(b"{", None), Err(ValueError::Codec(_))));
 }
 
 #[test]

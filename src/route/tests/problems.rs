@@ -27,7 +27,7 @@ fn every_problem_of_every_file_is_told_in_order() {
         ),
         (
             "b.yaml",
-            "routes:\n  - { name: a, channel: /c, topic: c, lazy: 3s }\n  - name: d\n    channel: {d}/x\n",
+            "routes:\n  - { name: a, channel: /c, topic: c, expose: [key] }\n  - name: d\n    channel: {d}/x\n",
         ),
         ("c.yaml", "rotues: []\n"),
     ];
@@ -105,6 +105,16 @@ fn templates() {
 }
 
 #[test]
+fn events_wait_a_little_or_not_at_all() {
+    for lazy in ["0ms", "2m", "soon", "200"] {
+        let expected =
+            format!("5:11: route a.lazy: \"{lazy}\" is not a duration between 1ms and 1m (such as 200ms)");
+        assert_eq!(of_route(&format!("name: a\nchannel: /a\ntopic: a\nlazy: {lazy}")), [expected]);
+    }
+    assert_eq!(of_route("name: a\nchannel: /a\ntopic: a\nlazy: 200ms"), Vec::<String>::new());
+}
+
+#[test]
 fn what_does_not_work_yet_is_refused() {
     for (key, place) in [
         ("filter: value.x > 1", "5:13"),
@@ -112,7 +122,6 @@ fn what_does_not_work_yet_is_refused() {
         ("expose: [key]", "5:13"),
         ("dead_letter: dlq", "5:18"),
         ("slow_consumer: conflate", "5:20"),
-        ("lazy: 1s", "5:11"),
         ("recipient: key", "5:16"),
         ("reply: { topic: r }", "5:12"),
         ("subscribe: { start: earliest }", "5:25"),
@@ -123,7 +132,6 @@ fn what_does_not_work_yet_is_refused() {
         ("publish: { echo: false }", "5:22"),
         ("publish: { subject: s }", "5:25"),
         ("publish: { headers: { u: '{claims.sub}' } }", "5:30"),
-        ("value_format: bytes", "5:19"),
         ("key_format: avro", "5:17"),
         ("on_error: dead_letter", "5:15"),
     ] {

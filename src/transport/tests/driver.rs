@@ -96,8 +96,10 @@ impl Driver {
                 root_patterns: settings.limits.root_patterns,
                 queue_bytes: settings.queue.bytes,
                 publishes_per_session: settings.publish.in_flight_per_session,
+                activity: None,
             },
             Box::new(|bytes| getrandom::fill(bytes).unwrap()),
+            Box::new(|| 0),
         );
         Self {
             shard: RefCell::new(shard),
