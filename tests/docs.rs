@@ -1,5 +1,9 @@
-//! Every YAML block of the documentation is what it says it is: settings load, mappings parse. Every link leads somewhere.
+//! Every YAML block of the documentation is what it says it is: settings load, mappings parse. Every link leads somewhere. What is
+//! required of a Bayeux server is shown by tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "conformance/table.rs"]
+mod table;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -72,6 +76,23 @@ fn every_link_leads_somewhere() {
         }
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// With `UPDATE` in the environment it writes the table instead.
+#[test]
+fn what_is_required_is_shown_by_tests() {
+    const PAGE: &str = "docs/conformance.md";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (begin, end) = ("<!-- begin requirements -->\n", "<!-- end requirements -->");
+    let page = std::fs::read_to_string(root.join(PAGE)).unwrap();
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (old, after) = rest.split_once(end).unwrap();
+    let new = table::table(root).unwrap_or_else(|wrong| panic!("\n{}\n", wrong.join("\n")));
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(root.join(PAGE), format!("{before}{begin}{new}{end}{after}")).unwrap();
+    } else {
+        assert!(old == new, "UPDATE=1 cargo test --test docs brings {PAGE} up to date");
+    }
 }
 
 /// Where the links and pictures of a page lead.
