@@ -4,5 +4,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod connect;
+mod disconnect;
+mod handshake;
 mod hostile;
+mod publish;
+mod raw;
+mod subscribe;
+mod tolerance;
 mod wire;
