@@ -96,6 +96,7 @@ fn every_acknowledged_publish_is_in_kafka_after_sigterm_under_load() {
     assert!(missing.is_empty(), "acknowledged but not in Kafka: {missing:?}");
 }
 
+/// B91: nothing is held until its time is over.
 #[test]
 fn a_drain_answers_held_connects_and_closes_sockets_with_1001() {
     let kafka = Kafka::shared();

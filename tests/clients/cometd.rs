@@ -92,6 +92,7 @@ fn cometd_over_long_polling() {
     cometd("long-polling");
 }
 
+/// R9, B32: by itself.
 #[test]
 fn cometd_begins_anew_when_the_gateway_does_not_know_it_any_more() {
     let kafka = Kafka::shared();

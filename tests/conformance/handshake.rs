@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::raw::{Raw, gateway};
+use super::raw::{Raw, SOON, gateway};
 use crate::support::bayeux::{BOTH, Transport};
+use crate::support::gateway::{Gateway, Setup, keyed};
 
 /// The fields of replies that clients know; one client ends on any other.
 const FIELDS: [&str; 9] = [
@@ -187,4 +188,31 @@ fn a_cookie_alone_is_no_proof() {
             raw.http().post_with("/cometd", &[("Cookie", &cookie)], message.to_string().as_bytes()).unwrap();
         assert_eq!(response.json()[0]["error"], "402::session_unknown");
     }
+}
+
+/// W19: a gateway that goes down refuses for now: without advice, clients try again by themselves.
+#[test]
+fn a_handshake_is_refused_for_now_while_the_gateway_goes_down() {
+    let mut gateway = Gateway::with(&Setup {
+        // No broker is there: a publish waits for one, and its socket is not closed meanwhile.
+        kafka: "127.0.0.1:1".to_owned(),
+        routes: &keyed("orders"),
+        settings: "drain: 5s\npublish: { timeout: 3s }",
+    });
+    let (mut raw, id) = Raw::session(gateway.addr(), Transport::WebSocket);
+    raw.send(&json!({ "channel": "/orders/1", "clientId": id, "data": 1, "id": "p" }).to_string());
+    gateway.terminate();
+    let refused = loop {
+        let reply = raw.one(&json!({
+            "channel": "/meta/handshake", "version": "1.0", "supportedConnectionTypes": ["websocket"],
+        }));
+        if reply["successful"] == false {
+            break reply;
+        }
+    };
+    assert_eq!(refused["error"], "503::draining");
+    assert_eq!(refused.get("advice"), None);
+    let publish = raw.until_replies(SOON);
+    assert_eq!((&publish[0]["id"], &publish[0]["successful"]), (&json!("p"), &json!(false)), "{publish:?}");
+    assert_eq!(gateway.wait(SOON).code(), Some(0));
 }

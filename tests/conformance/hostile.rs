@@ -59,6 +59,7 @@ fn handshake(types: &str) -> String {
     )
 }
 
+/// B48, B60: others notice nothing of it.
 #[test]
 fn bad_bodies_are_refused_with_a_reason() {
     let gateway = local("limits: { body: 64KiB, batch: 10, depth: 16 }");
@@ -283,6 +284,7 @@ fn bad_messages_on_a_websocket_are_answered_or_end_it_with_a_reason() {
     witnesses.undisturbed("vanishing sockets");
 }
 
+/// B26, B74: its session ends once, whatever waits for it is forgotten.
 #[test]
 fn a_client_that_never_reads_is_disconnected_and_counted_and_delays_nobody() {
     // Of 40 kB each: far more than the socket's buffers and the queue together hold.

@@ -36,6 +36,7 @@ fn good(response: &Response) -> Value {
     json
 }
 
+/// R63: whoever subscribes gets it, by whatever transport it was published.
 #[test]
 fn events_of_a_local_route_go_from_browser_to_browser() {
     let gateway = gateway("");
@@ -49,6 +50,7 @@ fn events_of_a_local_route_go_from_browser_to_browser() {
     }
 }
 
+/// R18, R31, R49, R52, W2, W7: version, types, clientId, advice.
 #[test]
 fn a_handshake_reply_has_all_that_clients_need() {
     let gateway = gateway("");
@@ -67,6 +69,7 @@ fn a_handshake_reply_has_all_that_clients_need() {
     assert_ne!(id, other);
 }
 
+/// R3, R41, W2, W4, W8, W16, B15, B16: with complete advice, and the id as it came.
 #[test]
 fn the_first_connect_returns_at_once_and_the_second_is_held() {
     let gateway = gateway("bayeux: { timeout: 2s }");
@@ -90,6 +93,7 @@ fn the_first_connect_returns_at_once_and_the_second_is_held() {
     );
 }
 
+/// R43, R53, R59, R61, W11, B20, B42: one response with all replies.
 #[test]
 fn a_connect_in_a_batch_is_not_held_and_everything_is_answered_in_order() {
     let gateway = gateway("");
@@ -118,6 +122,7 @@ fn a_connect_in_a_batch_is_not_held_and_everything_is_answered_in_order() {
     assert_eq!(replies[5]["error"], "402::session_unknown");
 }
 
+/// R9, W3, W18: the connect says what to do, the others only what is wrong.
 #[test]
 fn an_unknown_session_is_402_with_advice_on_connect_only() {
     let gateway = gateway("");
@@ -131,6 +136,7 @@ fn an_unknown_session_is_402_with_advice_on_connect_only() {
     assert_eq!(reply[1]["subscription"], "/chat/1");
 }
 
+/// R54, W10, W26, B21, B22: none is lost, none comes twice.
 #[test]
 fn a_second_connect_releases_the_first_and_gets_the_events() {
     let gateway = gateway("");
@@ -149,6 +155,7 @@ fn a_second_connect_releases_the_first_and_gets_the_events() {
     assert_eq!(reply[1]["id"], "n", "events before the connect reply");
 }
 
+/// R58, W22: by another connection, too.
 #[test]
 fn disconnect_answers_the_held_connect_first() {
     let gateway = gateway("");
@@ -163,6 +170,7 @@ fn disconnect_answers_the_held_connect_first() {
     }
 }
 
+/// W9, W28, B92: handshake by HTTP, then a WebSocket, then polling again.
 #[test]
 fn a_session_moves_from_one_transport_to_another() {
     let gateway = gateway("");
@@ -194,6 +202,7 @@ fn a_session_moves_from_one_transport_to_another() {
     );
 }
 
+/// R30, R66, R67, W5, W13, B59: JSON, form, text; with a length or in chunks.
 #[test]
 fn bodies_are_accepted_in_every_form_that_clients_send() {
     let gateway = gateway("");
@@ -234,6 +243,7 @@ fn bodies_are_accepted_in_every_form_that_clients_send() {
     assert_eq!(good(&http.response(Instant::now() + Duration::from_secs(5)).unwrap())[0]["successful"], true);
 }
 
+/// R70, W9, B14, B38, B39: one that is not the session's own is refused, none at all is not.
 #[test]
 fn the_browser_cookie_is_given_adopted_and_held_against_others() {
     let gateway = gateway("");
@@ -262,6 +272,7 @@ fn the_browser_cookie_is_given_adopted_and_held_against_others() {
     }
 }
 
+/// W23: also of WebSockets and on every path.
 #[test]
 fn origins_are_checked_on_every_transport() {
     let gateway = gateway(r#"origins: ["https://app.example.com", "https://*.example.org"]"#);
@@ -305,6 +316,7 @@ fn origins_are_checked_on_every_transport() {
     }
 }
 
+/// R56, B3: unless it connects.
 #[test]
 fn a_session_that_stays_away_expires() {
     let gateway = gateway("bayeux: { max_interval: 1s }");

@@ -96,6 +96,7 @@ fn data_is_written_byte_for_byte_to_the_partition_that_java_would_choose() {
     assert_eq!(seen[0].partition, seen[1].partition);
 }
 
+/// R63: by way of the log.
 #[test]
 fn a_publish_reaches_the_subscribers_through_kafka() {
     let kafka = Kafka::shared();
@@ -137,6 +138,7 @@ fn publishes_of_a_session_and_channel_are_in_the_log_in_their_order() {
     assert_eq!(values, (0..COUNT).collect::<Vec<_>>());
 }
 
+/// W10: and both are answered.
 #[test]
 fn the_same_publish_sent_again_while_it_is_pending_is_one_record() {
     let kafka = Kafka::start();
