@@ -1,10 +1,13 @@
 //! Requests: from the bytes of a body or frame to checked messages.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::Deserializer;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Channel, ConnectionType, Error, Ext, Pattern};
@@ -124,12 +127,12 @@ pub fn parse(body: &Bytes, limits: &Limits) -> Result<Vec<Message>, ParseError> 
     let text = std::str::from_utf8(body).map_err(|_| ParseError::Utf8)?;
     scan(body, limits)?;
     let json = |error: serde_json::Error| ParseError::Json(error.to_string());
-    let raws: Vec<Raw<'_>> = if text.trim_ascii_start().starts_with('[') {
+    let raws: Vec<Object<'_>> = if text.trim_ascii_start().starts_with('[') {
         serde_json::from_str(text).map_err(json)?
     } else {
         vec![serde_json::from_str(text).map_err(json)?]
     };
-    Ok(raws.into_iter().map(|raw| raw.check(body, limits)).collect())
+    Ok(raws.into_iter().map(|Object(raw)| raw.check(body, limits)).collect())
 }
 
 /// Bounds nesting and the number of messages before anything is built of them.
@@ -193,6 +196,29 @@ struct Raw<'a> {
     data: Option<&'a RawValue>,
 }
 
+/// A JSON object. By itself, serde would also fill [`Raw`] by position, from an array.
+struct Object<'a>(Raw<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+            type Value = Object<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a message")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<'a>, A::Error> {
+                Raw::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -249,17 +275,19 @@ impl Raw<'_> {
             Some(b'[') => serde_json::from_str(raw.get()).ok(),
             _ => None,
         }
-        .ok_or(Error::SUBSCRIPTION_INVALID)?;
-        if names.is_empty() {
-            return Err(Error::SUBSCRIPTION_INVALID);
-        }
-        let patterns = names.iter().map(|name| {
+        .unwrap_or_default();
+        let pattern = |name: &String| {
             if name.len() > limits.channel {
                 return Err(Error::SUBSCRIPTION_INVALID);
             }
             Pattern::parse(name).map_err(|_| Error::SUBSCRIPTION_INVALID)
-        });
-        Ok(Subscription { patterns: patterns.collect(), raw: part(body, raw) })
+        };
+        let mut patterns: Vec<_> = names.iter().map(pattern).collect();
+        // Neither a name nor names: refused, but echoed all the same.
+        if patterns.is_empty() {
+            patterns.push(Err(Error::SUBSCRIPTION_INVALID));
+        }
+        Ok(Subscription { patterns, raw: part(body, raw) })
     }
 }
 
@@ -390,11 +418,19 @@ mod tests {
         );
         assert_eq!(refusal(r#"{"channel":"/a/*","data":1}"#), "405::channel_invalid");
         assert_eq!(refusal(r#"{"channel":"/meta/subscribe"}"#), "403::subscription_missing");
-        assert_eq!(
-            refusal(r#"{"channel":"/meta/subscribe","subscription":[]}"#),
-            "403::subscription_invalid"
-        );
-        assert_eq!(refusal(r#"{"channel":"/meta/subscribe","subscription":3}"#), "403::subscription_invalid");
+    }
+
+    #[test]
+    fn a_subscription_of_another_type_is_kept_for_the_reply() {
+        for (text, raw) in [
+            (r#"{"channel":"/meta/subscribe","subscription":[]}"#, "[]"),
+            (r#"{"channel":"/meta/subscribe","subscription":3}"#, "3"),
+            (r#"{"channel":"/meta/subscribe","subscription":["/a",3]}"#, r#"["/a",3]"#),
+        ] {
+            let Body::Subscribe(subscription) = one(text).body else { panic!() };
+            assert_eq!(subscription.raw, raw);
+            assert_eq!(subscription.patterns, [Err(Error::SUBSCRIPTION_INVALID)]);
+        }
     }
 
     #[test]
@@ -428,7 +464,9 @@ mod tests {
         assert_eq!(parse_text(r#"{"a":{},"b":{},"c":{},"d":{},"channel":"/a","data":0}"#).unwrap().len(), 1);
         assert_eq!(parse_text(r#"[{"channel":"/a","data":[[[[[1]]]]]}]"#).unwrap_err(), ParseError::Depth);
         assert!(parse_text(r#"[{"channel":"/a","data":"[[[[[[[[\"[["}]"#).is_ok());
-        assert!(matches!(parse_text("[1]"), Err(ParseError::Json(_))));
+        for text in ["[1]", "[[]]", r#"[["/a"]]"#, r#"["/a"]"#, "null"] {
+            assert!(matches!(parse_text(text), Err(ParseError::Json(_))), "{text}");
+        }
         assert!(matches!(parse_text("{"), Err(ParseError::Json(_))));
         assert_eq!(parse(&Bytes::from_static(b"[\"\xff\"]"), &LIMITS).unwrap_err(), ParseError::Utf8);
         let deep = Bytes::from("[".repeat(1_000_000));

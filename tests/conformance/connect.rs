@@ -31,7 +31,10 @@ fn a_connect_is_held_until_its_time_is_over() {
             all,
             [json!({ "channel": "/meta/connect", "id": "c", "successful": true, "advice": advice })]
         );
-        assert!(held > Duration::from_millis(1800) && held < Duration::from_millis(2000), "{transport:?}: {held:?}");
+        assert!(
+            held > Duration::from_millis(1800) && held < Duration::from_millis(2000),
+            "{transport:?}: {held:?}"
+        );
     }
 }
 
@@ -41,8 +44,12 @@ fn a_client_says_how_long_its_connect_is_held() {
     let gateway = gateway("bayeux: { timeout: 2s }");
     for transport in BOTH {
         let (mut raw, id) = Raw::session(gateway.addr(), transport);
-        for (asked, least, most) in [(json!(0), 0, 500), (json!(1000), 900, 1500), (json!(60_000), 1800, 2000), (json!("no number"), 1800, 2000)]
-        {
+        for (asked, least, most) in [
+            (json!(0), 0, 500),
+            (json!(1000), 900, 1500),
+            (json!(60_000), 1800, 2000),
+            (json!("no number"), 1800, 2000),
+        ] {
             let connect = with(raw.connect_message(&id), "advice", json!({ "timeout": asked }));
             let since = Instant::now();
             let reply = raw.one(&connect);
@@ -94,7 +101,9 @@ fn the_type_of_a_connect_is_how_it_came() {
 fn the_first_connect_is_never_held() {
     let gateway = gateway("");
     for transport in BOTH {
-        for advice in [None, Some(json!({})), Some(json!({ "timeout": 20_000 })), Some(json!({ "timeout": 0 }))] {
+        for advice in
+            [None, Some(json!({})), Some(json!({ "timeout": 20_000 })), Some(json!({ "timeout": 0 }))]
+        {
             let (mut raw, id) = Raw::shaken(gateway.addr(), transport);
             let mut connect = raw.connect_message(&id);
             if let Some(advice) = advice {
@@ -172,13 +181,19 @@ fn a_session_that_stays_away_is_over() {
         let mut raw = Raw::connect(gateway.addr(), transport);
         for id in [&first, &second, &third] {
             let reply = raw.one(&raw.connect_message(id));
-            assert_eq!((&reply["successful"], &reply["error"]), (&json!(false), &json!("402::session_unknown")));
+            assert_eq!(
+                (&reply["successful"], &reply["error"]),
+                (&json!(false), &json!("402::session_unknown"))
+            );
             assert_eq!(reply["advice"], json!({ "reconnect": "handshake", "interval": 0 }));
         }
         drop(silent);
         let (mut raw, fourth) = Raw::session(gateway.addr(), transport);
         assert!(![first, second, third].contains(&fourth));
-        assert_eq!(raw.one(&json!({ "channel": "/meta/disconnect", "clientId": fourth }))["successful"], true);
+        assert_eq!(
+            raw.one(&json!({ "channel": "/meta/disconnect", "clientId": fourth }))["successful"],
+            true
+        );
     }
 }
 
@@ -257,7 +272,8 @@ fn a_page_that_is_reloaded_goes_on() {
     let gateway = gateway("");
     for (before, after) in [(BOTH[0], BOTH[0]), (BOTH[1], BOTH[1]), (BOTH[0], BOTH[1]), (BOTH[1], BOTH[0])] {
         let (mut raw, id) = Raw::session(gateway.addr(), before);
-        let subscribe = json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": "/chat/a", "id": "2" });
+        let subscribe =
+            json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": "/chat/a", "id": "2" });
         assert_eq!(raw.one(&subscribe)["successful"], true);
         raw.send(&with(raw.connect_message(&id), "id", json!("3")).to_string());
         raw.expect_silence(Duration::from_millis(100));
@@ -309,7 +325,8 @@ fn a_session_is_not_its_socket() {
     let (mut first, id) = Raw::session(gateway.addr(), Transport::WebSocket);
     first.one(&json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": "/chat/a" }));
     let mut second = Raw::connect(gateway.addr(), Transport::WebSocket);
-    assert_eq!(second.one(&second.connect_message(&id))["successful"], true);
+    let connect = with(second.connect_message(&id), "advice", json!({ "timeout": 0 }));
+    assert_eq!(second.one(&connect)["successful"], true);
     let mut writer = Client::open(gateway.addr(), Transport::LongPolling);
     assert_eq!(writer.publish("/chat/a", &json!(1))["successful"], true);
     assert_eq!(second.receive(SOON).unwrap(), [json!({ "channel": "/chat/a", "data": 1 })]);

@@ -54,7 +54,11 @@ fn a_websocket_is_closed_after_its_disconnect() {
     assert_eq!(raw.one(&json!({ "channel": "/meta/disconnect", "clientId": id }))["successful"], true);
     let close = raw.ws().closed(Instant::now() + SOON).expect("it is closed");
     assert_eq!(close.and_then(|frame| frame.close_code()), Some(1000));
-    assert!(asked.elapsed() > Duration::from_secs(1), "the client had time to close it: {:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() > Duration::from_secs(1),
+        "the client had time to close it: {:?}",
+        asked.elapsed()
+    );
 }
 
 /// B45, B46: in one request, what went before the disconnect is done once, and what follows it is 402.
@@ -63,7 +67,8 @@ fn what_follows_a_disconnect_is_unknown() {
     let gateway = gateway("");
     for transport in BOTH {
         let (mut reader, reader_id) = Raw::session(gateway.addr(), Transport::WebSocket);
-        reader.one(&json!({ "channel": "/meta/subscribe", "clientId": reader_id, "subscription": "/chat/a" }));
+        reader
+            .one(&json!({ "channel": "/meta/subscribe", "clientId": reader_id, "subscription": "/chat/a" }));
         let (mut raw, id) = Raw::session(gateway.addr(), transport);
         raw.one(&json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": "/chat/a" }));
         let replies = raw.replies(&json!([

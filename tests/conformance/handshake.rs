@@ -37,7 +37,10 @@ fn handshakes_are_taken_as_clients_make_them() {
             ("a version with letters", json!({ "version": "1.0beta.2-a_b", "minimumVersion": "1.0beta" })),
             ("a version to come", json!({ "version": "9.9" })),
             ("no version", json!({ "version": null })),
-            ("types by another order", json!({ "supportedConnectionTypes": ["in-process", transport.name()] })),
+            (
+                "types by another order",
+                json!({ "supportedConnectionTypes": ["in-process", transport.name()] }),
+            ),
             ("a clientId of long ago", json!({ "clientId": "1gone2gone3gone4gone5" })),
             ("advice", json!({ "advice": { "timeout": 60_000, "interval": 0 } })),
             ("odd advice", json!({ "advice": [1] })),
@@ -104,9 +107,11 @@ fn companions_of_a_handshake_are_neither_done_nor_answered() {
         let subscribe =
             json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": "/chat/a", "id": "s" });
         let publish = json!({ "channel": "/chat/a", "clientId": id, "data": 1, "id": "p" });
-        for batch in
-            [json!([handshake, subscribe, publish]), json!([subscribe, publish, handshake]), json!([handshake, handshake])]
-        {
+        for batch in [
+            json!([handshake, subscribe, publish]),
+            json!([subscribe, publish, handshake]),
+            json!([handshake, handshake]),
+        ] {
             let replies = raw.all(&batch);
             assert_eq!(replies.len(), 1, "{replies:?}");
             assert_eq!((&replies[0]["id"], &replies[0]["successful"]), (&json!("h"), &json!(true)));
@@ -176,7 +181,8 @@ fn client_ids_never_repeat() {
 fn a_cookie_alone_is_no_proof() {
     let gateway = gateway("");
     let mut raw = Raw::connect(gateway.addr(), Transport::LongPolling);
-    let handshake = br#"[{"channel":"/meta/handshake","version":"1.0","supportedConnectionTypes":["long-polling"]}]"#;
+    let handshake =
+        br#"[{"channel":"/meta/handshake","version":"1.0","supportedConnectionTypes":["long-polling"]}]"#;
     let response = raw.http().post("/cometd", handshake).unwrap();
     let cookie = response.header("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned();
     for message in [

@@ -22,9 +22,6 @@ routes:
     channel: "/deep/{path**}"
     local: true
     publish:
-  - name: quiet
-    channel: "/quiet/{path**}"
-    local: true
 "#;
 
 /// How long an answer may take that is not held.
@@ -41,7 +38,7 @@ enum Wire {
     WebSocket(Ws),
 }
 
-/// A gateway whose channels are `/chat/ROOM`, `/deep/ANY/THING`, and `/quiet/ANY/THING`, to which nobody publishes.
+/// A gateway whose channels are `/chat/ROOM` and `/deep/ANY/THING`.
 pub fn gateway(settings: &str) -> Gateway {
     Gateway::with(&Setup { kafka: "127.0.0.1:1".to_owned(), routes: ROUTES, settings })
 }

@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 
 use super::raw::{Raw, SOON, gateway};
 use crate::support::bayeux::{BOTH, Client, Transport};
+use crate::support::gateway::Gateway;
+use crate::support::kafka::Kafka;
+use crate::support::records::Writer;
+use crate::support::unique;
 
 /// Names that are no channel and no pattern.
 const NO_NAMES: [&str; 17] = [
@@ -53,7 +57,8 @@ fn what_is_no_name_is_refused() {
         }
         assert_eq!(gateway.metric("halley_subscriptions", &[]), 0.0);
         // Refused, then put right.
-        let reply = raw.one(&json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": "/chat/a" }));
+        let reply =
+            raw.one(&json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": "/chat/a" }));
         assert_eq!(reply["successful"], true);
         raw.one(&json!({ "channel": "/meta/disconnect", "clientId": id }));
     }
@@ -65,7 +70,9 @@ fn what_is_a_name_is_one() {
     let gateway = gateway("");
     for transport in BOTH {
         let mut client = Client::open(gateway.addr(), transport);
-        for name in ["/chat/azAZ09", "/chat/-_!~()$@", "/chat/BRK.A", "/chat/größe", "/chat/価格"] {
+        for name in
+            ["/chat/azAZ09", "/chat/-_!()$@", "/chat/a~7Eb", "/chat/BRK.A", "/chat/größe", "/chat/価格"]
+        {
             assert_eq!(client.subscribe(name)["successful"], true, "{name}");
             assert_eq!(client.publish(name, &json!(name))["successful"], true, "{name}");
             assert_eq!(client.expect_event(), (name.to_owned(), json!(name)));
@@ -109,9 +116,11 @@ fn meta_channels_are_the_protocols_own() {
     for transport in BOTH {
         let (mut raw, id) = Raw::session(gateway.addr(), transport);
         for name in ["/meta/connect", "/meta/*", "/meta/**", "/meta/anything/else", "/meta"] {
-            let reply = raw.one(&json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": name }));
+            let reply =
+                raw.one(&json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": name }));
             assert_eq!(reply["error"], format!("403:{name}:subscribe_denied"));
-            let reply = raw.one(&json!({ "channel": "/meta/unsubscribe", "clientId": id, "subscription": name }));
+            let reply =
+                raw.one(&json!({ "channel": "/meta/unsubscribe", "clientId": id, "subscription": name }));
             assert_eq!(reply["error"], format!("403:{name}:unsubscribe_failed"));
         }
         for name in ["/meta/connect/x", "/meta/handshake/", "/meta/nothing", "/meta"] {
@@ -140,8 +149,7 @@ fn a_subscription_comes_back_in_its_shape() {
             (json!({ "a": 1 }), Some("403::subscription_invalid")),
             (json!(["/chat/a", 7]), Some("403::subscription_invalid")),
         ] {
-            let asked =
-                json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": subscription, "id": 3 });
+            let asked = json!({ "channel": "/meta/subscribe", "clientId": id, "subscription": subscription, "id": 3 });
             let reply = raw.one(&asked);
             assert_eq!(reply.get("subscription"), Some(&subscription), "{reply}");
             assert_eq!(reply["successful"], error.is_none(), "{reply}");
@@ -150,10 +158,15 @@ fn a_subscription_comes_back_in_its_shape() {
         let reply = raw.one(&json!({ "channel": "/meta/subscribe", "clientId": id }));
         assert_eq!(reply["error"], "403::subscription_missing");
         assert_eq!(gateway.metric("halley_subscriptions", &[]), 5.0, "/chat/c came before the failure");
-        for subscription in [json!("/chat/a"), json!(["/chat/*", "/deep/**"]), json!("/chat/never"), json!(["/chat/b", "/chat/c"])]
-        {
-            let reply = raw
-                .one(&json!({ "channel": "/meta/unsubscribe", "clientId": id, "subscription": subscription }));
+        for subscription in [
+            json!("/chat/a"),
+            json!(["/chat/*", "/deep/**"]),
+            json!("/chat/never"),
+            json!(["/chat/b", "/chat/c"]),
+        ] {
+            let reply = raw.one(
+                &json!({ "channel": "/meta/unsubscribe", "clientId": id, "subscription": subscription }),
+            );
             assert_eq!((&reply["successful"], &reply["subscription"]), (&json!(true), &subscription));
         }
         assert_eq!(gateway.metric("halley_subscriptions", &[]), 0.0);
@@ -185,7 +198,7 @@ fn one_copy_a_session() {
     }
 }
 
-/// R6, R60, W11, W26, B20, B46, B62: subscribe, publish and connect in one request: its own event, then all replies, in one response.
+/// R6, R60, W11, B20, B46: subscribe, publish and connect in one request: all replies in one response, in order, and its own event once.
 #[test]
 fn events_may_come_with_the_reply_to_their_subscribe() {
     let gateway = gateway("");
@@ -204,8 +217,12 @@ fn events_may_come_with_the_reply_to_their_subscribe() {
             .to_string(),
         );
         let mut all = raw.until_replies(SOON);
-        if transport == Transport::WebSocket && all.len() < 6 {
-            all.extend(raw.receive(SOON).expect("the event comes by itself"));
+        // If the event was not quick enough, it is next.
+        if all.len() < 6 && transport == Transport::LongPolling {
+            raw.send(&raw.connect_message(&id).to_string());
+        }
+        if all.len() < 6 {
+            all.insert(0, raw.receive(SOON).expect("the event comes")[0].clone());
         }
         let replies: Vec<&Value> = all.iter().filter(|it| it.get("successful").is_some()).collect();
         let ids: Vec<&Value> = replies.iter().map(|reply| &reply["id"]).collect();
@@ -213,25 +230,31 @@ fn events_may_come_with_the_reply_to_their_subscribe() {
         assert!(replies.iter().all(|reply| reply["successful"] == true), "{all:?}");
         let event = json!({ "channel": "/chat/a", "data": "own" });
         assert_eq!(all.iter().filter(|message| **message == event).count(), 1, "one copy: {all:?}");
-        if transport == Transport::LongPolling {
-            assert_eq!(all[0], event, "events stand before the replies");
-        }
     }
 }
 
 /// B84, B85: what a route allows holds for every channel below it: who may not publish there may subscribe all the same.
 #[test]
 fn the_rules_of_a_route_hold_for_all_of_its_channels() {
-    let gateway = gateway("");
+    let kafka = Kafka::shared();
+    let topic = unique("quiet");
+    kafka.create_topic(&topic, 1);
+    let routes = format!(
+        "routes:\n  - name: quiet\n    channel: \"/quiet/{{key**}}\"\n    topic: {topic}\n    key: \"{{key**}}\"\n"
+    );
+    let gateway = Gateway::start(kafka, &routes);
+    let writer = Writer::new(kafka);
     for transport in BOTH {
-        let mut client = Client::open(gateway.addr(), transport);
-        for channel in ["/quiet/a", "/quiet/a/b", "/quiet/a/b/c"] {
+        for (channel, pattern) in
+            [("/quiet/a", "/quiet/a"), ("/quiet/a/b", "/quiet/a/*"), ("/quiet/a/b/c", "/quiet/**")]
+        {
+            let mut client = Client::subscribed(gateway.addr(), transport, pattern);
             let reply = client.publish(channel, &json!(1));
             assert_eq!(reply["error"], format!("403:{channel}:publish_denied"));
-            assert_eq!(client.subscribe(channel)["successful"], true);
+            writer.put(&topic, &channel["/quiet/".len()..], "2");
+            assert_eq!(client.expect_event(), (channel.to_owned(), json!(2)));
+            client.disconnect();
         }
-        assert_eq!(client.subscribe("/quiet/**")["successful"], true);
-        client.expect_silence(Duration::from_millis(100));
     }
 }
 
@@ -249,7 +272,6 @@ fn errors_have_their_form() {
         { "channel": "/chat/a", "clientId": id },
         { "channel": "/nope:with:colons", "clientId": id, "data": 1 },
         { "channel": "/nope", "clientId": id, "data": 1 },
-        { "channel": "/quiet/a", "clientId": id, "data": 1 },
         { "channel": "/meta/nothing", "clientId": id },
         { "channel": "/meta/subscribe", "clientId": id },
         { "channel": "/meta/subscribe", "clientId": id, "subscription": "no" },
@@ -259,7 +281,7 @@ fn errors_have_their_form() {
         { "channel": "/meta/unsubscribe", "clientId": id, "subscription": "/meta/connect" },
         { "channel": "/meta/disconnect", "clientId": "gone" },
     ]));
-    assert_eq!(replies.len(), 16);
+    assert_eq!(replies.len(), 15);
     let mut seen = HashSet::new();
     for reply in &replies {
         assert_eq!(reply["successful"], false, "{reply}");

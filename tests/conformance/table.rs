@@ -88,7 +88,7 @@ fn row(it: &Requirement, tests: &[(PathBuf, String)]) -> String {
 
 fn requirements(text: &str, wrong: &mut Vec<String>) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")) {
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (heading, line) = line.strip_prefix("= ").map_or((false, line), |rest| (true, rest));
         let mut fields = line.split(" | ").map(str::to_owned);
         let mut next = || fields.next().unwrap_or_default();
@@ -191,13 +191,17 @@ mod tests {
         let text = "/// R1: it.\n#[test]\nfn it() {\n}\n/// R2: no test.\nfn helper() {}\n/// R1: long.\n#[test]\n#[ignore = \"slow\"]\nfn soak() {\n}\n/// Of R3.\n#[test]\nfn stray() {}\n";
         let (mut cited, mut wrong) = (Citations::new(), Vec::new());
         collect(Path::new("tests/a/b.rs"), text, &mut cited, &mut wrong);
-        assert_eq!(cited, Citations::from([("R1".to_owned(), vec![("tests/a/b.rs".into(), "it".to_owned())])]));
+        assert_eq!(
+            cited,
+            Citations::from([("R1".to_owned(), vec![("tests/a/b.rs".into(), "it".to_owned())])])
+        );
         assert_eq!(wrong.len(), 1, "{wrong:?}");
     }
 
     #[test]
     fn what_is_neither_cited_nor_excused_is_found() {
-        let text = "# x\n= Z | Title | About.\nZ1 | one\nZ2 | two | does not apply | for a reason\nZ4 | four\n";
+        let text =
+            "# x\n= Z | Title | About.\nZ1 | one\nZ2 | two | does not apply | for a reason\nZ4 | four\n";
         let mut wrong = Vec::new();
         let parts = requirements(text, &mut wrong);
         assert_eq!(wrong.len(), 1, "the numbers have no gap: {wrong:?}");

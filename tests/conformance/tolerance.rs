@@ -9,7 +9,8 @@ use crate::support::bayeux::{BOTH, Client, Transport};
 use crate::support::http::Http;
 use crate::support::ws::Ws;
 
-const HANDSHAKE: &str = r#"[{"channel":"/meta/handshake","version":"1.0","supportedConnectionTypes":["long-polling"],"id":"1"}]"#;
+const HANDSHAKE: &str =
+    r#"[{"channel":"/meta/handshake","version":"1.0","supportedConnectionTypes":["long-polling"],"id":"1"}]"#;
 
 /// W13, W28, B94: what follows the mount, also what looks like a file, and headers that mean nothing here are no reason to refuse.
 #[test]
@@ -28,8 +29,16 @@ fn paths_and_headers_are_taken_as_they_come() {
         for headers in [
             &[][..],
             &[("Authorization", "OAuth 00Dx!token"), ("Cookie", "")],
-            &[("Authorization", "Basic"), ("Cookie", "JSESSIONID=1; a=\"b\"; =; BAYEUX"), ("Accept", "text/html")],
-            &[("Pragma", "no-cache"), ("X-Requested-With", "XMLHttpRequest"), ("Accept-Encoding", "gzip, br")],
+            &[
+                ("Authorization", "Basic"),
+                ("Cookie", "JSESSIONID=1; a=\"b\"; =; BAYEUX"),
+                ("Accept", "text/html"),
+            ],
+            &[
+                ("Pragma", "no-cache"),
+                ("X-Requested-With", "XMLHttpRequest"),
+                ("Accept-Encoding", "gzip, br"),
+            ],
         ] {
             let mut http = Http::connect(gateway.addr());
             let response = http.post_with(path, headers, HANDSHAKE.as_bytes()).unwrap();
@@ -44,7 +53,9 @@ fn paths_and_headers_are_taken_as_they_come() {
 #[test]
 fn bodies_are_utf8_as_json_or_as_a_form() {
     let gateway = gateway("");
-    for content_type in ["", "Content-Type: application/json\r\n", "Content-Type: application/json;charset=utf-8\r\n"] {
+    for content_type in
+        ["", "Content-Type: application/json\r\n", "Content-Type: application/json;charset=utf-8\r\n"]
+    {
         let mut reader = Client::subscribed(gateway.addr(), Transport::WebSocket, "/chat/a");
         let (mut raw, id) = Raw::session(gateway.addr(), Transport::LongPolling);
         let body = format!(r#"[{{"channel":"/chat/a","clientId":"{id}","data":"κόσμε é 🦀"}}]"#);
@@ -57,7 +68,9 @@ fn bodies_are_utf8_as_json_or_as_a_form() {
         assert_eq!(reader.expect_event().1, json!("κόσμε é 🦀"));
     }
     let (mut raw, id) = Raw::session(gateway.addr(), Transport::LongPolling);
-    let body = [format!(r#"[{{"channel":"/chat/a","clientId":"{id}","data":""#).as_bytes(), b"\xea\xfc", b"\"}]"].concat();
+    let body =
+        [format!(r#"[{{"channel":"/chat/a","clientId":"{id}","data":""#).as_bytes(), b"\xea\xfc", b"\"}]"]
+            .concat();
     let head = format!(
         "POST /cometd HTTP/1.1\r\nHost: h\r\nContent-Type: application/json;charset=ISO-8859-7\r\nContent-Length: {}\r\n\r\n",
         body.len()
