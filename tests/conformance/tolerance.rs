@@ -127,8 +127,8 @@ fn a_body_is_messages_or_refused() {
         assert!(!response.body.is_empty(), "{bad}: told why");
         let bare = json!({ "channel": "/chat/a", "clientId": id, "data": 1, "id": "1" });
         let reply = json!({ "channel": "/chat/a", "id": "1", "successful": true });
-        assert_eq!(raw.all(&bare), [reply.clone()], "after {bad}");
-        assert_eq!(raw.all(&json!([bare])), [reply]);
+        let all = [raw.all(&bare), raw.all(&json!([bare]))];
+        assert_eq!(all, [[reply.clone()], [reply]], "after {bad}");
     }
 }
 

@@ -1,11 +1,14 @@
 import java.util.Map;
 
-import org.cometd.bayeux.server.BayeuxServer;
 import org.cometd.server.BayeuxServerImpl;
 import org.cometd.server.ext.AcknowledgedMessagesExtension;
+import org.cometd.server.http.JSONHttpTransport;
+import org.cometd.server.http.JSONPHttpTransport;
 import org.cometd.server.http.jakarta.CometDServlet;
+import org.cometd.server.websocket.jetty.JettyWebSocketTransport;
 import org.eclipse.jetty.ee11.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee11.servlet.ServletHolder;
+import org.eclipse.jetty.server.Context;
 import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 import org.eclipse.jetty.websocket.server.WebSocketUpgradeHandler;
@@ -20,21 +23,30 @@ public class CometdServer {
         var context = new ServletContextHandler("/");
         server.setHandler(context);
         context.insertHandler(WebSocketUpgradeHandler.from(server, context));
-        var servlet = new ServletHolder(new CometDServlet());
+        var servlet = new ServletHolder(new CometDServlet() {
+            @Override
+            protected BayeuxServerImpl newBayeuxServer() {
+                var bayeux = new BayeuxServerImpl();
+                bayeux.setTransports(
+                    new JettyWebSocketTransport(bayeux), new JSONHttpTransport(bayeux), new JSONPHttpTransport(bayeux));
+                bayeux.addExtension(new AcknowledgedMessagesExtension());
+                bayeux.setOption(Context.class.getName(), context.getContext());
+                return bayeux;
+            }
+        });
         Map.of(
             "cometdURLMapping", "/cometd/*",
             "ws.cometdURLMapping", "/cometd/*",
             "timeout", args[0],
             "maxInterval", args[1],
-            "maxSessionsPerBrowser", args[2]
+            // Halley is tested for this elsewhere; here a browser may have several sessions.
+            "maxSessionsPerBrowser", "-1"
         ).forEach(servlet::setInitParameter);
         servlet.setAsyncSupported(true);
         servlet.setInitOrder(1);
         context.addServlet(servlet, "/cometd/*");
         server.start();
-        var bayeux = (BayeuxServerImpl)context.getServletContext().getAttribute(BayeuxServer.ATTRIBUTE);
-        bayeux.addExtension(new AcknowledgedMessagesExtension());
-        System.out.println("{\"event\":\"listening\",\"port\":" + connector.getLocalPort() + "}");
+        System.out.println(connector.getLocalPort());
         System.in.read();
         System.exit(0);
     }
