@@ -29,7 +29,7 @@ dev:
 	@exec "$$CARGO_TARGET_DIR/release/halley" dev
 
 test:
-	@scripts/need build demo kafka clients browser cometd toxiproxy
+	@scripts/need build demo kafka clients java-clients python-clients browser cometd toxiproxy
 	$(STEP) "Format" cargo fmt --all --check
 	$(STEP) "Lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(STEP) "Unit tests" cargo test --quiet --lib --bins $(QUICK)

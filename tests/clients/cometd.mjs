@@ -1,42 +1,50 @@
-// A page without a browser: the npm package cometd, told what to do on standard input, saying what happens on standard output.
-// node cometd.mjs URL TRANSPORT
-import { adapt } from 'cometd-nodejs-client';
-import { createInterface } from 'node:readline';
+// A page without a browser: the npm package cometd.
+// node cometd.mjs PACKAGE URL TRANSPORT [ack]
+import { createRequire } from 'node:module';
+import { obey, say, version } from './lines.mjs';
 
-adapt();
-const { CometD } = await import('cometd');
+const [name, url, transport, extension] = process.argv.slice(2);
 
-const [url, transport] = process.argv.slice(2);
-const say = (event, fields) => process.stdout.write(JSON.stringify({ event, ...fields }) + '\n');
+// The library expects a browser's XMLHttpRequest and WebSocket when it is loaded.
+const ADAPTERS = { cometd: 'cometd-nodejs-client', cometd7: 'cometd-nodejs-client1', cometd5: 'cometd-nodejs-client1', cometd3: 'cometd-nodejs-client1.0' };
+const require = createRequire(import.meta.url);
+const load = async (path) => (name === 'cometd' ? import(path) : require(path));
+(await load(ADAPTERS[name])).adapt();
+const loaded = await load(name);
+const CometD = loaded.CometD ?? loaded;
 
 const cometd = new CometD();
 for (const type of cometd.getTransportTypes()) {
-  if (type !== transport) cometd.unregisterTransport(type);
+  const wanted = transport === 'any' ? ['websocket', 'long-polling'] : [transport];
+  if (!wanted.includes(type)) cometd.unregisterTransport(type);
+}
+if (extension === 'ack') {
+  const ack = await load(`${name}/AckExtension.js`);
+  cometd.registerExtension('ack', new (ack.AckExtension ?? ack)());
 }
 cometd.configure({ url, logLevel: 'error' });
 cometd.onListenerException = (error) => say('failed', { error: String(error?.stack ?? error) });
-// After a re-handshake too.
-cometd.addListener('/meta/handshake', (reply) => say('handshake', reply));
 
 const subscriptions = new Map();
-const commands = {
-  subscribe({ channel }) {
-    const heard = ({ channel, data }) => say('message', { channel, data });
-    subscriptions.set(channel, cometd.subscribe(channel, heard, (reply) => say('subscribe', reply)));
-  },
+const subscribe = (channel) => {
+  const heard = ({ channel, data }) => say('message', { channel, data });
+  subscriptions.set(channel, cometd.subscribe(channel, heard, (reply) => say('subscribe', reply)));
+};
+cometd.addListener('/meta/handshake', (reply) => {
+  say('handshake', reply);
+  // A new session knows nothing of the subscriptions of the old one.
+  if (reply.successful) cometd.batch(() => [...subscriptions.keys()].forEach(subscribe));
+});
+
+say('ready', { version: version(name) });
+cometd.handshake();
+
+await obey({
+  subscribe: ({ channel }) => subscribe(channel),
   unsubscribe({ channel }) {
     cometd.unsubscribe(subscriptions.get(channel), (reply) => say('unsubscribe', reply));
+    subscriptions.delete(channel);
   },
-  publish({ channel, data }) {
-    cometd.publish(channel, data, (reply) => say('publish', reply));
-  },
-  disconnect() {
-    cometd.disconnect((reply) => say('disconnect', reply));
-  },
-};
-
-createInterface({ input: process.stdin }).on('line', (line) => {
-  const command = JSON.parse(line);
-  commands[command.do](command);
+  publish: ({ channel, data }) => cometd.publish(channel, data, (reply) => say('publish', reply)),
+  disconnect: () => cometd.disconnect((reply) => say('disconnect', reply)),
 });
-cometd.handshake();

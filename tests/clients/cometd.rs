@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::support::driver::Driver;
 use crate::support::gateway::Gateway;
 use crate::support::kafka::Kafka;
-use crate::support::node::Node;
 use crate::support::records::{Writer, read_all};
 use crate::support::unique;
 
@@ -27,7 +27,7 @@ fn cometd(transport: &str) {
     let topic = format!("{family}.eu");
     kafka.create_topic(&topic, 3);
     let gateway = Gateway::start(kafka, &routes(&family));
-    let mut node = Node::start("cometd.mjs", &[&gateway.url(), transport]);
+    let mut node = Driver::node("cometd.mjs", &["cometd", &gateway.url(), transport]);
 
     let handshake = node.expect("handshake", |_| true);
     assert_eq!(handshake["successful"], true, "{handshake}");
@@ -90,26 +90,4 @@ fn cometd_over_websocket() {
 #[test]
 fn cometd_over_long_polling() {
     cometd("long-polling");
-}
-
-/// R9, B32: by itself.
-#[test]
-fn cometd_begins_anew_when_the_gateway_does_not_know_it_any_more() {
-    let kafka = Kafka::shared();
-    let family = unique("again");
-    let topic = format!("{family}.eu");
-    kafka.create_topic(&topic, 1);
-    let mut gateway = Gateway::start(kafka, &routes(&family));
-    for transport in ["websocket", "long-polling"] {
-        let mut node = Node::start("cometd.mjs", &[&gateway.url(), transport]);
-        node.expect("handshake", |m| m["successful"] == true);
-        node.tell(&json!({ "do": "subscribe", "channel": "/orders/eu/*" }));
-        node.expect("subscribe", |m| m["successful"] == true);
-        gateway.restart();
-        node.expect("handshake", |m| m["successful"] == true);
-        node.tell(&json!({ "do": "subscribe", "channel": "/orders/eu/*" }));
-        node.expect("subscribe", |m| m["successful"] == true);
-        Writer::new(kafka).put(&topic, transport, "1");
-        node.expect("message", |m| m["channel"] == format!("/orders/eu/{transport}"));
-    }
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::bayeux::BOTH;
+use crate::support::driver::Driver;
 use crate::support::gateway::{binary, halley};
-use crate::support::node::Node;
 use crate::support::process;
 
 #[test]
 fn the_tools_speak_to_faye() {
-    let mut node = Node::start("faye_server.mjs", &[]);
+    let mut node = Driver::node("faye_server.mjs", &[]);
     let port = node.expect("listening", |_| true)["port"].clone();
     let url = format!("http://127.0.0.1:{port}/faye");
     for transport in BOTH {

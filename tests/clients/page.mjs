@@ -1,10 +1,9 @@
 // A headless Chromium, told what to do on standard input, saying what happens on standard output.
 // node page.mjs URL
-import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
+import { obey, say } from './lines.mjs';
 
 const [url] = process.argv.slice(2);
-const say = (event, fields) => process.stdout.write(JSON.stringify({ event, ...fields }) + '\n');
 
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium',
@@ -19,7 +18,7 @@ page.on('console', (message) => say('console', { type: message.type(), text: mes
 await page.goto(url);
 say('open', { title: await page.title() });
 
-const commands = {
+await obey({
   // The element with this text in it, when it is there.
   async wait({ selector, text }) {
     const found = page.locator(selector, text === undefined ? {} : { hasText: text }).first();
@@ -39,14 +38,5 @@ const commands = {
     await page.screenshot({ path });
     say('screenshot', { path });
   },
-};
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const command = JSON.parse(line);
-  try {
-    await commands[command.do](command);
-  } catch (error) {
-    say('failed', { command, error: String(error) });
-  }
-}
+});
 await browser.close();

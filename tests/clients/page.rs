@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::support::driver::Driver;
 use crate::support::gateway::Gateway;
 use crate::support::kafka::Kafka;
-use crate::support::node::Node;
 use crate::support::records::{Writer, read_all};
 use crate::support::{cache, unique};
 
@@ -13,9 +13,9 @@ const TOPICS: [&str; 7] = ["prices", "orders.eu", "orders.us", "orders.apac", "l
 
 fn page(kafka: &Kafka, transport: &str) {
     let gateway = Gateway::dev(kafka);
-    let mut page = Node::start("page.mjs", &[&format!("http://{}/?transport={transport}", gateway.addr())]);
+    let mut page = Driver::node("page.mjs", &[&format!("http://{}/?transport={transport}", gateway.addr())]);
     page.expect("open", |open| open["title"].as_str().unwrap_or_default().contains("Halley"));
-    let wait = |page: &mut Node, selector: &str, text: &str| -> String {
+    let wait = |page: &mut Driver, selector: &str, text: &str| -> String {
         page.tell(&json!({ "do": "wait", "selector": selector, "text": text }));
         page.expect("found", |found| found["selector"] == selector)["text"].as_str().unwrap().to_owned()
     };
@@ -78,7 +78,7 @@ fn the_demo_page_shows_records_and_publishes_over_both_transports() {
 fn the_demo_needs_nothing_but_itself() {
     // Its own broker, its own feed: the page fills by itself.
     let gateway = Gateway::demo();
-    let mut page = Node::start("page.mjs", &[&format!("http://{}/", gateway.addr())]);
+    let mut page = Driver::node("page.mjs", &[&format!("http://{}/", gateway.addr())]);
     for selector in
         ["#status[data-state=connected]", "[data-symbol=ACME] .price", "#orders [data-order]", "#log li"]
     {

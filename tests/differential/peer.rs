@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::driver::Driver;
 use crate::support::gateway::{Gateway, Setup};
-use crate::support::node::Node;
 use crate::support::{cache, process};
 
 /// How long each of them holds a connect.
@@ -46,7 +46,7 @@ pub struct Place {
 enum Server {
     Halley(#[expect(dead_code, reason = "lives as long as the peer")] Box<Gateway>),
     Cometd(Child),
-    Faye(#[expect(dead_code, reason = "lives as long as the peer")] Node),
+    Faye(#[expect(dead_code, reason = "lives as long as the peer")] Driver),
 }
 
 // === impl Peer ===
@@ -85,7 +85,7 @@ impl Peer {
     }
 
     pub fn faye() -> Self {
-        let mut node = Node::start("faye_server.mjs", &[&TIMEOUT.as_secs().to_string()]);
+        let mut node = Driver::node("faye_server.mjs", &[&TIMEOUT.as_secs().to_string()]);
         let port = node.expect("listening", |_| true)["port"].as_u64().expect("a port");
         let addr = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).expect("a port")));
         Self { at: Place { addr, path: "/faye" }, _server: Server::Faye(node) }

@@ -6,10 +6,11 @@
 pub mod bayeux;
 pub mod certificates;
 pub mod cluster;
+pub mod driver;
+pub mod front;
 pub mod gateway;
 pub mod http;
 pub mod kafka;
-pub mod node;
 pub mod process;
 pub mod records;
 pub mod scan;

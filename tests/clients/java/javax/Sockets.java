@@ -1,0 +1,15 @@
+import java.util.HashMap;
+
+import javax.websocket.ContainerProvider;
+import org.cometd.client.transport.ClientTransport;
+import org.cometd.client.websocket.javax.WebSocketTransport;
+
+/** The WebSocket of the platform. */
+final class Sockets {
+    private Sockets() {
+    }
+
+    static ClientTransport transport() {
+        return new WebSocketTransport(new HashMap<>(), null, ContainerProvider.getWebSocketContainer());
+    }
+}
