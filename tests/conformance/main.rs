@@ -6,10 +6,12 @@ mod support;
 
 mod connect;
 mod disconnect;
+mod extensions;
 mod handshake;
 mod hostile;
 mod publish;
 mod raw;
+mod sessions;
 mod subscribe;
 mod tolerance;
 mod wire;
