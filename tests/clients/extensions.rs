@@ -32,8 +32,10 @@ routes:
     let handshake = node.expect("handshake", |_| true);
     assert_eq!(handshake["ext"]["ack"], true, "{handshake}");
     assert!(handshake["ext"]["timesync"]["ts"].is_i64());
-    node.tell(&json!({ "do": "subscribe", "channel": "/**" }));
-    node.expect("subscribe", |reply| reply["successful"] == true);
+    for channel in ["/texts/*", "/bytes/*"] {
+        node.tell(&json!({ "do": "subscribe", "channel": channel }));
+        node.expect("subscribe", |reply| reply["successful"] == true);
+    }
     assert_eq!(node.expect("connect", |_| true)["ext"]["ack"], 1);
 
     // To itself, with a time stamp that goes no further; then bytes, by way of Kafka.
