@@ -82,11 +82,13 @@ routes:
     assert_eq!(node.expect("disconnect", |_| true)["successful"], true);
 }
 
+/// B80, B83, B90: acknowledged over a network that loses things, clocks compared, bytes both ways.
 #[test]
 fn cometd_with_extensions_over_websocket() {
     extended("websocket");
 }
 
+/// B77, B80, B90: the same.
 #[test]
 fn cometd_with_extensions_over_long_polling() {
     extended("long-polling");
