@@ -248,7 +248,7 @@ pub(super) const KEYS: &[Key] = &[
         "limits.header_timeout",
         "30s",
         "duration",
-        "For a request's line and headers to arrive, and between two requests of a connection.",
+        "For a request's line and headers to arrive, and between two requests of a connection; for a TLS handshake.",
         |s, v| {
             s.limits.header_timeout = v.duration_from(MILLISECOND)?;
             Ok(())

@@ -219,6 +219,36 @@ mod tests {
         });
     }
 
+    #[test]
+    fn what_comes_first_is_seen_and_left_to_be_read() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            for (pieces, expected) in [
+                (&["PRI", " * ", "HTTP and more"][..], Some(true)),
+                (&["P", "OST / HTTP/1.1"], Some(false)),
+                (&["PRI * HTT"], None),
+                (&[], None),
+            ] {
+                let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                peer.set_nodelay(true).unwrap();
+                let mut io = Io::new(listener.accept().await.unwrap().0, Duration::from_mins(1));
+                let say = async {
+                    for piece in pieces {
+                        peer.writable().await.unwrap();
+                        assert_eq!(peer.try_write(piece.as_bytes()).unwrap(), piece.len());
+                        tokio::task::yield_now().await;
+                    }
+                    drop(peer);
+                };
+                let (found, ()) = tokio::join!(io.begins_with(b"PRI * HTTP"), say);
+                assert_eq!(found, expected, "{pieces:?}");
+                assert!(pieces.concat().as_bytes().starts_with(&io.ahead));
+                assert_eq!(io.has_ahead(), !pieces.is_empty());
+            }
+        });
+    }
+
     async fn is_closed(io: &mut Io, patience: Duration) -> bool {
         tokio::time::timeout(patience, io.closed()).await.is_ok()
     }

@@ -50,7 +50,8 @@ impl Server {
             Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
         };
         let mut io = Io::new(stream, WRITE_STALL);
-        match self.is_multiplexed(&mut io).await {
+        // In boxes, so that the others need not be as large.
+        match Box::pin(self.is_multiplexed(&mut io)).await {
             Some(true) => return Box::pin(self.multiplexed(io, peer)).await,
             Some(false) => {}
             None => return,

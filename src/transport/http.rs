@@ -135,6 +135,14 @@ impl Server {
         let browser = cookie::browser(request.headers()).map(Box::from);
         let peer = Peer { address, browser, secure, multiplexed: shared.is_some() };
         let transports = self.settings.transports;
+        if let Some(hold) = shared
+            && transports.websocket
+            && handshake::is_connect(&request)
+        {
+            let mut response = websocket::connect(self, &mut request, peer, hold);
+            verdict.allow(response.headers_mut());
+            return Reply::Now(response);
+        }
         let mut response = match *request.method() {
             Method::POST if transports.long_polling => {
                 match longpoll::receive(&self, request.into_body(), peer).await {
@@ -150,9 +158,6 @@ impl Server {
             }
             _ if transports.websocket && handshake::is_upgrade(request.headers()) => {
                 websocket::upgrade(self, &mut request, peer)
-            }
-            Method::CONNECT if transports.websocket && handshake::is_connect(&request) => {
-                websocket::connect(self, &mut request, peer, shared)
             }
             Method::GET => text(
                 StatusCode::BAD_REQUEST,

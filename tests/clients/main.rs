@@ -6,7 +6,6 @@ mod support;
 
 mod client;
 mod cometd;
-mod extensions;
 mod faye;
 mod java;
 mod node;

@@ -1,15 +1,15 @@
 // A headless Chromium, told what to do on standard input, saying what happens on standard output.
-// node page.mjs URL
+// node page.mjs URL [FLAGS OF CHROMIUM]
 import { chromium } from 'playwright-core';
 import { obey, say } from './lines.mjs';
 
-const [url] = process.argv.slice(2);
+const [url, ...flags] = process.argv.slice(2);
 
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium',
   headless: true,
   chromiumSandbox: false,
-  args: ['--disable-gpu', '--disable-dev-shm-usage'],
+  args: ['--disable-gpu', '--disable-dev-shm-usage', ...flags],
 });
 const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
 page.setDefaultTimeout(20_000);

@@ -6,12 +6,10 @@ mod support;
 
 mod connect;
 mod disconnect;
-mod extensions;
 mod handshake;
 mod hostile;
 mod publish;
 mod raw;
-mod sessions;
 mod subscribe;
 mod tolerance;
 mod wire;

@@ -111,6 +111,11 @@ impl Gateway {
         Self::start_dev(&[])
     }
 
+    /// The same with settings, as `--set` takes them.
+    pub fn demo_with(settings: &[String]) -> Self {
+        Self::start_dev(settings)
+    }
+
     fn start_dev(settings: &[String]) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the gateway");
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));

@@ -34,7 +34,7 @@ pub struct Connection {
 }
 
 /// A session over a connection, whose requests may be under way together.
-struct Session {
+pub struct Session {
     connection: Connection,
     id: String,
     cookie: String,
@@ -98,7 +98,7 @@ impl Session {
         session
     }
 
-    async fn subscribed(connection: &Connection, channel: &str) -> Self {
+    pub async fn subscribed(connection: &Connection, channel: &str) -> Self {
         let session = Self::open(connection).await;
         session.settled(json!({ "channel": "/meta/subscribe", "subscription": channel })).await;
         session
@@ -118,7 +118,7 @@ impl Session {
         replies
     }
 
-    fn hold(&self) -> JoinHandle<hyper::Result<Response<Bytes>>> {
+    pub fn hold(&self) -> JoinHandle<hyper::Result<Response<Bytes>>> {
         self.ask(json!({ "channel": "/meta/connect", "connectionType": "long-polling" }))
     }
 
@@ -262,8 +262,7 @@ fn a_shutdown_lets_everybody_go() {
     assert!(gateway.wait(Duration::from_secs(10)).success());
 }
 
-/// A head that is too large, a body that is too large and one that does not come are answered as over HTTP/1.1, or refused by HTTP/2's
-/// own means; the connection serves on.
+/// A head that is too large is refused by HTTP/2's own means, a body that is too large as over HTTP/1.1; the connection serves on.
 #[test]
 fn limits_hold() {
     let gateway = plain("limits: { header_bytes: 8KiB, body: 64KiB, body_timeout: 300ms }");
@@ -282,6 +281,34 @@ fn limits_hold() {
         assert_eq!(large.status(), StatusCode::PAYLOAD_TOO_LARGE);
         Session::open(&connection).await;
     });
+}
+
+/// A body that does not come is answered when `limits.body_timeout` is over; the connection serves on.
+#[test]
+fn half_a_body_is_answered() {
+    let gateway = plain("limits: { body_timeout: 300ms }");
+    let mut client = TcpStream::connect(gateway.addr()).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    // :method POST, :scheme http, :path /cometd, :authority x.
+    let head = [&[0x83, 0x86, 0x44, 7][..], b"/cometd", &[0x41, 1, b'x']].concat();
+    client
+        .write_all(&[PREFACE, &frame(4, 0, 0, &[]), &frame(1, 0x4, 1, &head), &frame(0, 0, 1, b"[")].concat())
+        .unwrap();
+    let answer = |client: &mut TcpStream| loop {
+        let mut head = [0; 9];
+        client.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        client.read_exact(&mut payload).unwrap();
+        if head[3] == 1 {
+            return u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        }
+    };
+    assert_eq!(answer(&mut client), 1);
+    assert_eq!(gateway.metric("halley_requests_refused_total", &["timeout"]), 1.0);
+    assert_eq!(gateway.metric("halley_http_requests_total", &["4xx"]), 1.0);
+    client.write_all(&frame(1, 0x5, 3, &[0x82, 0x86, 0x84, 0x41, 1, b'x'])).unwrap();
+    assert_eq!(answer(&mut client), 3);
 }
 
 /// CVE-2023-44487: a client that opens streams and takes them back at once is ended, and others are not slowed down.

@@ -7,8 +7,10 @@
 mod support;
 
 mod certificates;
+mod clients;
 mod command_line;
 mod http2;
+mod memory;
 mod rig;
 mod transports;
 mod tunnel;

@@ -48,26 +48,24 @@ pub(in crate::transport) fn upgrade(
     response
 }
 
-/// Answers a request to open a WebSocket on a stream of HTTP/2 (RFC 8441), whose connection `shared` holds open.
+/// Answers a request to open a WebSocket on a stream of HTTP/2 (RFC 8441). While it is open its connection is held.
 pub(in crate::transport) fn connect(
     server: Rc<Server>,
     request: &mut Request<Incoming>,
     peer: Peer,
-    shared: Option<Hold>,
+    hold: Hold,
 ) -> Response<Body> {
-    let protocol = match (handshake::accept_connect(request.headers()), shared) {
-        (Ok(protocol), Some(hold)) => {
-            let upgraded = hyper::upgrade::on(request);
-            tokio::task::spawn_local(async move {
-                let Ok(upgraded) = upgraded.await else { return };
-                server.metrics.websocket_upgrades.inc();
-                socket::start(server, Wire::stream(upgraded, hold), peer, &[]);
-            });
-            protocol
-        }
-        (Ok(_), None) => return refused(&server, Refusal::Invalid("CONNECT opens a WebSocket with HTTP/2")),
-        (Err(refusal), _) => return refused(&server, refusal),
+    let protocol = match handshake::accept_connect(request.headers()) {
+        Ok(protocol) => protocol,
+        Err(refusal) => return refused(&server, refusal),
     };
+    let upgraded = hyper::upgrade::on(request);
+    tokio::task::spawn_local(async move {
+        // Fails only if the stream broke before the answer was written.
+        let Ok(upgraded) = upgraded.await else { return };
+        server.metrics.websocket_upgrades.inc();
+        socket::start(server, Wire::stream(upgraded, hold), peer, &[]);
+    });
     let mut response = Response::new(Body::from(Bytes::new()));
     if let Some(protocol) = protocol {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
