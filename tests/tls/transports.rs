@@ -96,6 +96,37 @@ fn plain_clients_are_refused() {
     Client::open(secure.bridge().addr(), Transport::LongPolling).disconnect();
 }
 
+/// Handshakes as fast as two clients can: who is connected does not wait for them.
+#[test]
+fn a_flood_of_handshakes_delays_nobody() {
+    const FLOOD: Duration = Duration::from_secs(2);
+    let secure = Secure::start("shards: 1");
+    let bridge = secure.bridge();
+    let mut witness = Client::subscribed(bridge.addr(), Transport::WebSocket, "/chat/a");
+    let until = Instant::now() + FLOOD;
+    let (count, slowest) = std::thread::scope(|scope| {
+        let flood = || {
+            let mut count = 0;
+            while Instant::now() < until {
+                secure.shown();
+                count += 1;
+            }
+            count
+        };
+        let floods = [scope.spawn(flood), scope.spawn(flood)];
+        let mut slowest = Duration::ZERO;
+        while Instant::now() < until {
+            let asked = Instant::now();
+            assert_eq!(witness.publish("/chat/a", &json!(1))["successful"], true);
+            witness.expect_event();
+            slowest = slowest.max(asked.elapsed());
+        }
+        (floods.into_iter().map(|flood| flood.join().unwrap()).sum::<u32>(), slowest)
+    });
+    println!("{count} handshakes in {FLOOD:?}; the slowest publish and event took {slowest:?}");
+    assert!(count > 20 && slowest < Duration::from_secs(1), "{count} handshakes, {slowest:?}");
+}
+
 /// Held polls and WebSockets over TLS are let go when the gateway goes down, and the process ends in time.
 #[test]
 fn a_shutdown_lets_everybody_go() {
