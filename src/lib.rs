@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod net;
 pub mod publish;
 pub mod route;
+pub mod service;
 pub mod stream;
 pub mod telemetry;
 pub mod transport;

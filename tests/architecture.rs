@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kafka", &["stream"]),
     ("feed", &["hub", "kafka", "route", "codec", "stream", "bayeux"]),
     ("publish", &["kafka", "route", "codec", "bayeux", "stream"]),
+    ("service", &["route", "codec", "bayeux", "stream"]),
     ("net", &[]),
     ("transport", &["hub", "net", "bayeux", "stream"]),
     ("admin", &["net"]),
@@ -32,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "net",
             "publish",
             "route",
+            "service",
             "stream",
             "transport",
         ],
@@ -61,7 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const BOTTOM: &[&str] = &["config", "telemetry"];
 
 /// Time and randomness are parameters, input and output are values.
-const PURE: &[&str] = &["bayeux", "route", "codec", "stream", "hub"];
+const PURE: &[&str] = &["bayeux", "route", "codec", "stream", "hub", "service"];
 
 /// What the pure modules never name.
 const IMPURE: &[&[&str]] = &[

@@ -71,6 +71,8 @@ const WAYS: &[(&str, &[Way])] = &[
             Back::Closed,
         )],
     ),
+    // Its records are on no channel: see below.
+    ("quote.yaml", &[]),
 ];
 
 /// Topics and keys that no sample mapping takes.
@@ -157,6 +159,14 @@ fn every_sample_mapping_leads_records_to_channels_and_back() {
         }
         assert!(routed.iter().all(|routed| routed.result.is_err()), "{topic} {key}: {routed:?}");
     }
+    let asked = Channel::parse("/service/quote").unwrap();
+    let target = together.target(&asked).unwrap();
+    assert_eq!((&*target.topic, &target.key), ("quotes", &None));
+    let (route, reply) = together.request(&asked).unwrap();
+    assert_eq!((&**route.name(), &*reply.topic), ("quote", "quote-replies"));
+    assert_eq!(reply.timeout.as_secs(), 8);
+    assert_eq!((&*reply.correlation_header, &*reply.reply_topic_header), ("correlation-id", "reply-to"));
+    assert!(together.topic("quotes").is_none() && together.topic("quote-replies").is_none());
     let typing = together.target(&Channel::parse("/chat/lobby/typing").unwrap()).unwrap();
     assert!(typing.local);
 }

@@ -50,6 +50,8 @@ impl Error {
     pub const DATA_MISSING: Self = Self::new(400, "data_missing");
     /// None of the connection types asked for is offered (R50).
     pub const NO_COMMON_TYPE: Self = Self::new(301, "connection_types_not_supported");
+    /// As many sessions as the client's address may have.
+    pub const TOO_MANY_SESSIONS: Self = Self::new(503, "too_many_sessions");
     /// The gateway is going down; another takes over.
     pub const DRAINING: Self = Self::new(503, "draining");
 
@@ -61,6 +63,13 @@ impl Error {
     /// Too much of it is waiting already.
     pub fn busy(channel: &str) -> Self {
         Self::about(503, channel, "busy")
+    }
+}
+
+impl Error {
+    /// Whether it is [`Error::busy`].
+    pub fn is_busy(&self) -> bool {
+        self.code == 503 && self.text == "busy"
     }
 }
 

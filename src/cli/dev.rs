@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::source::Source;
 use crate::config::Settings;
-use crate::gateway::sample::{EVERY_MS, SampleFeed, TOPICS};
+use crate::gateway::sample::{ASKED, EVERY_MS, SampleFeed, TOPICS};
 use crate::gateway::{Gateway, Loaded, MakeFallback, demo, load, sample_routes};
 use crate::kafka::{self, Catalog, DevBroker, Write, Writer};
 use crate::route::Partitioner;
@@ -97,7 +97,7 @@ async fn embedded_broker(loaded: &mut Loaded) -> anyhow::Result<Option<DevBroker
         return Ok(None);
     }
     let broker = DevBroker::start().await?;
-    for (topic, partitions) in TOPICS {
+    for (topic, partitions) in TOPICS.into_iter().chain(ASKED) {
         broker.create_topic(topic, partitions);
     }
     properties.insert(SERVERS.into(), broker.bootstrap());

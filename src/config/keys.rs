@@ -237,9 +237,27 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    not_yet("limits.sessions_per_address", "null", "Sessions of one address."),
+    key(
+        "limits.sessions_per_address",
+        "null",
+        "number",
+        "Sessions of one address (of IPv6: of one /64 network); past it handshakes are refused.",
+        |s, v| {
+            s.limits.sessions_per_address = v.optional(|v| v.number(1..=COUNT))?;
+            Ok(())
+        },
+    ),
     not_yet("limits.sessions_per_subject", "null", "Sessions of one user."),
-    not_yet("limits.publish_rate", "null", "Publishes of one session in a second."),
+    key(
+        "limits.publish_rate",
+        "null",
+        "rate",
+        "Publishes of one session in a second, and as many at once after a pause: `100/s`.",
+        |s, v| {
+            s.limits.publish_rate = v.optional(Given::rate)?;
+            Ok(())
+        },
+    ),
     key("limits.header_bytes", "32KiB", "size", "A request's line and headers.", |s, v| {
         s.limits.header_bytes = v.size(8192..=MIB)?;
         Ok(())
@@ -265,7 +283,16 @@ pub(super) const KEYS: &[Key] = &[
         },
     ),
     not_yet("limits.pipelined", "8", "Requests that a connection may send ahead."),
-    not_yet("limits.sockets", "null", "Open connections."),
+    key(
+        "limits.sockets",
+        "null",
+        "number",
+        "Open connections of clients; past it new ones are told 503 and closed.",
+        |s, v| {
+            s.limits.sockets = v.optional(|v| v.number(1..=COUNT))?;
+            Ok(())
+        },
+    ),
     key(
         "limits.root_patterns",
         "true",
@@ -300,7 +327,7 @@ pub(super) const KEYS: &[Key] = &[
         "publish.in_flight_per_session",
         "256",
         "number",
-        "Publishes of one session that Kafka has not acknowledged; past it the answer is `busy`.",
+        "Publishes of one session that Kafka has not acknowledged, and as many requests that wait for their reply; past it the answer is `busy`.",
         |s, v| {
             s.publish.in_flight_per_session = v.number(1..=COUNT)?;
             Ok(())

@@ -23,4 +23,4 @@ pub use settings::{
     Settings, Subscribe, Tls, Transports,
 };
 pub use suggest::suggest;
-pub use value::duration;
+pub use value::{duration, duration_text};

@@ -66,6 +66,7 @@ fn of(takes: &str) -> Json {
             "type": ["integer", "string"],
             "pattern": r"^\s*[0-9]+\s*([kKMG]i?B|B)?\s*$",
         })),
+        "rate" => or_reference(&json!({ "type": "string", "pattern": r"^\s*[0-9]+\s*/\s*s\s*$" })),
         "duration" => or_reference(&json!({
             "type": "string",
             "pattern": r"^\s*[0-9]+\s*(ms|s|m|h|d)\s*$",

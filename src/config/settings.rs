@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -136,6 +136,12 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Sessions that have not connected yet.
     pub unconnected: usize,
+    /// Sessions of one address; `None`: any number.
+    pub sessions_per_address: Option<usize>,
+    /// Publishes of one session in a second; `None`: any number.
+    pub publish_rate: Option<NonZeroU32>,
+    /// Open connections of clients; `None`: as many as the system allows.
+    pub sockets: Option<usize>,
     /// Bytes of a request's head.
     pub header_bytes: usize,
     /// Time for a request's head, and between requests.
@@ -275,6 +281,9 @@ impl Default for Limits {
             channel: 400,
             subscriptions: 1000,
             unconnected: 20_000,
+            sessions_per_address: None,
+            publish_rate: None,
+            sockets: None,
             header_bytes: 32 << 10,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),

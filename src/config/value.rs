@@ -1,6 +1,7 @@
 //! A value as it was given, and how it becomes a typed one.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -120,6 +121,11 @@ impl<'a> Given<'a> {
     /// Any duration from `least` on.
     pub(super) fn duration_from(&self, least: Duration) -> Result<Duration, Wrong> {
         self.duration(least..=LONGEST)
+    }
+
+    /// So many in a second.
+    pub(super) fn rate(&self) -> Result<NonZeroU32, Wrong> {
+        self.parsed("a rate", "such as 100/s, from 1/s to 1000000/s", rate)
     }
 
     /// An address to listen on.
@@ -313,6 +319,13 @@ pub fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(milliseconds).map(Duration::from_millis)
 }
 
+fn rate(text: &str) -> Option<NonZeroU32> {
+    const MOST: u64 = 1_000_000;
+    let (number, unit) = split_unit(text)?;
+    let per_second = unit.strip_prefix('/')?.trim_start() == "s" && number <= MOST;
+    NonZeroU32::new(u32::try_from(number).ok().filter(|_| per_second)?)
+}
+
 fn size(text: &str) -> Option<usize> {
     let (number, unit) = split_unit(text)?;
     let bytes = match unit {
@@ -328,7 +341,8 @@ fn size(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(bytes)?).ok()
 }
 
-fn duration_text(duration: Duration) -> String {
+/// A duration in the largest unit that tells it in whole numbers, to the millisecond.
+pub fn duration_text(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
     match units.iter().find(|(unit, _)| milliseconds >= *unit && milliseconds.is_multiple_of(*unit)) {
@@ -348,6 +362,16 @@ fn size_text(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_of_a_second() {
+        for (text, number) in [("1/s", 1), ("100/s", 100), ("5 / s", 5), ("1000000/s", 1_000_000)] {
+            assert_eq!(rate(text), NonZeroU32::new(number), "{text}");
+        }
+        for text in ["", "100", "0/s", "/s", "1.5/s", "-1/s", "10/m", "100s", "1000001/s"] {
+            assert_eq!(rate(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn durations_and_sizes_have_units() {

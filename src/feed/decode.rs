@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::WeakUnboundedSender;
 
-use super::{Command, ShardInbox};
+use super::{Command, Replies, ShardInbox};
 use crate::kafka;
 use crate::route::{Partitioner, Routed, TopicPlan, Unroutable};
 use crate::stream::{Batch, Body, RawRecord, Record, Source, Span, Topic};
@@ -25,7 +25,10 @@ pub(super) struct OpenTopics {
 }
 
 struct OpenTopic {
-    plan: TopicPlan,
+    /// `None` if no session can subscribe to it.
+    plan: Option<TopicPlan>,
+    /// Whether some route has its replies in it.
+    has_replies: bool,
     /// How producers place keys, where routes say so.
     partitioners: Vec<Partitioner>,
     /// How many partitions the topic had, in the order that it grew: keys stay where they were put.
@@ -40,6 +43,7 @@ struct OpenTopic {
 pub(super) struct Decoder {
     open: Arc<OpenTopics>,
     shards: Vec<Arc<dyn ShardInbox>>,
+    replies: Arc<dyn Replies>,
     metrics: Arc<NodeMetrics>,
     commands: WeakUnboundedSender<Command>,
     generation: u64,
@@ -55,20 +59,22 @@ pub(super) struct Decoder {
 
 impl OpenTopics {
     /// A topic is going to be read, or has more partitions now.
-    pub(super) fn open(&self, topic: &Topic, plan: TopicPlan, partitions: usize) {
+    pub(super) fn open(&self, topic: &Topic, plan: Option<TopicPlan>, has_replies: bool, partitions: usize) {
         self.change(|topics| {
             let before = topics.get(&topic.incarnation);
             let listeners = (0..partitions).map(|partition| {
                 let mask = before.and_then(|before| before.listeners.get(partition));
                 AtomicU64::new(mask.map_or(0, |mask| mask.load(Ordering::SeqCst)))
             });
-            let mut partitioners: Vec<_> = plan.routes().filter_map(|route| route.partitioner()).collect();
+            let routes = plan.iter().flat_map(TopicPlan::routes);
+            let mut partitioners: Vec<_> = routes.filter_map(|route| route.partitioner()).collect();
             partitioners.dedup();
             let listeners = listeners.collect();
             let mut counts = before.map_or_else(Vec::new, |before| before.counts.clone());
             counts.push(i32::try_from(partitions).unwrap_or(i32::MAX));
             let told = before.is_some_and(|before| before.misplaced.load(Ordering::Relaxed));
-            let open = OpenTopic { plan, partitioners, counts, listeners, misplaced: AtomicBool::new(told) };
+            let misplaced = AtomicBool::new(told);
+            let open = OpenTopic { plan, has_replies, partitioners, counts, listeners, misplaced };
             topics.insert(topic.incarnation, Arc::new(open));
         });
     }
@@ -116,12 +122,14 @@ impl Decoder {
     pub(super) fn new(
         open: Arc<OpenTopics>,
         shards: Vec<Arc<dyn ShardInbox>>,
+        replies: Arc<dyn Replies>,
         metrics: Arc<NodeMetrics>,
         commands: WeakUnboundedSender<Command>,
     ) -> Self {
         Self {
             open,
             shards,
+            replies,
             metrics,
             commands,
             generation: 0,
@@ -133,14 +141,18 @@ impl Decoder {
         }
     }
 
-    /// The topic, and who listens to the partition; `None` if nobody does.
-    fn listeners(&mut self, topic: &Topic, partition: i32) -> Option<(Arc<OpenTopic>, u64)> {
+    fn topic(&mut self, topic: &Topic) -> Option<&Arc<OpenTopic>> {
         let generation = self.open.generation.load(Ordering::SeqCst);
         if self.generation != generation {
             self.known.clone_from(&self.open.topics.lock().unwrap_or_else(PoisonError::into_inner));
             self.generation = generation;
         }
-        let open = self.known.get(&topic.incarnation)?;
+        self.known.get(&topic.incarnation)
+    }
+
+    /// The topic, and who listens to the partition; `None` if nobody does.
+    fn listeners(&mut self, topic: &Topic, partition: i32) -> Option<(Arc<OpenTopic>, u64)> {
+        let open = self.topic(topic)?;
         let listeners = open.listeners_of(partition)?.load(Ordering::SeqCst);
         (listeners != 0).then(|| (Arc::clone(open), listeners))
     }
@@ -207,18 +219,23 @@ impl Decoder {
 impl kafka::Sink for Decoder {
     fn record(&mut self, topic: &Arc<Topic>, from: i64, record: &RawRecord<'_>) {
         let (partition, offset) = (record.partition, record.offset);
+        if self.topic(topic).is_some_and(|open| open.has_replies) {
+            self.metrics.service_replies_read.inc();
+            self.replies.reply(record);
+        }
         let Some((open, listeners)) = self.listeners(topic, partition) else { return };
+        let Some(plan) = &open.plan else { return };
         self.metrics.records_read.inc();
         if open.is_misplaced(record) {
             self.misplaced(&open, topic, record);
         }
         let mut routed = std::mem::take(&mut self.routed);
-        open.plan.channels_of(record, &mut routed);
+        plan.channels_of(record, &mut routed);
         let mut body = None;
         for Routed { route, result } in routed.drain(..) {
             match result {
                 Ok(channel) => {
-                    let copy = || Arc::new(Body::copy(record, open.plan.needs_headers(record)));
+                    let copy = || Arc::new(Body::copy(record, plan.needs_headers(record)));
                     let body = Arc::clone(body.get_or_insert_with(copy));
                     let source = Source { topic: Arc::clone(topic), partition, offset };
                     let record = Record::new(channel, Some(source), body, route.render());

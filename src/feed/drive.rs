@@ -10,8 +10,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::decode::{Decoder, OpenTopics};
 use super::interest::{Effect, Interest, Times};
-use super::reads::{RouteReads, reads_of};
-use super::{Command, Reply, Settings, ShardInbox, SubscribeError};
+use super::reads::{RouteReads, all_of, reads_of};
+use super::{Command, Replies, Reply, Settings, ShardInbox, SubscribeError};
 use crate::kafka::{Catalog, Config, Error, From, Looked, OffsetOf, Reader};
 use crate::route::RouteTable;
 use crate::stream::Topic;
@@ -50,6 +50,7 @@ pub(super) fn start(
     catalog: Catalog,
     routes: Arc<RouteTable>,
     shards: Vec<Arc<dyn ShardInbox>>,
+    replies: Arc<dyn Replies>,
     metrics: Arc<NodeMetrics>,
     commands: &UnboundedSender<Command>,
     received: UnboundedReceiver<Command>,
@@ -59,7 +60,8 @@ pub(super) fn start(
     let open = Arc::new(OpenTopics::default());
     let times = Times { subscribe: settings.timeout, linger: settings.linger, discovery: settings.discovery };
     let interest = Interest::new(times, shards.len(), Instant::now());
-    let decoder = Decoder::new(Arc::clone(&open), shards, Arc::clone(&metrics), commands.downgrade());
+    let decoder =
+        Decoder::new(Arc::clone(&open), shards, replies, Arc::clone(&metrics), commands.downgrade());
     let driver = Driver {
         interest,
         routes,
@@ -103,7 +105,7 @@ impl Driver {
         commands.close();
         let late = std::iter::from_fn(|| commands.try_recv().ok());
         let late = batch.into_iter().chain(late).filter_map(|command| match command {
-            Command::Subscribe { reply, .. } => Some(reply),
+            Command::Subscribe { reply, .. } | Command::Follow { reply, .. } => Some(reply),
             _ => None,
         });
         for reply in self.replies.into_values().chain(late) {
@@ -119,16 +121,26 @@ impl Driver {
                 if coverages.is_empty() {
                     return reply(Err(SubscribeError::UnknownChannel));
                 }
-                self.tickets += 1;
-                self.replies.insert(self.tickets, reply);
-                self.interest.subscribe(now, self.tickets, shard, pattern, reads_of(coverages));
+                let ticket = self.ticket(reply);
+                self.interest.subscribe(now, ticket, shard, pattern, reads_of(coverages));
             }
             Command::Unsubscribe { shard, pattern } => self.interest.unsubscribe(now, shard, &pattern),
+            Command::Follow { topic, reply } => {
+                let ticket = self.ticket(reply);
+                self.interest.follow(now, ticket, Arc::clone(&topic), all_of(topic));
+            }
+            Command::Unfollow(topic) => self.interest.unfollow(now, topic),
             Command::Misplaced(topic) => self.interest.misplaced(now, &topic.name),
             Command::Lost(topic, partition) => self.interest.lost(now, &topic, partition),
             Command::Doubt(number) => self.interest.doubt(now, number),
             Command::Stop => {}
         }
+    }
+
+    fn ticket(&mut self, reply: Reply) -> u64 {
+        self.tickets += 1;
+        self.replies.insert(self.tickets, reply);
+        self.tickets
     }
 
     fn take(&mut self, answer: Answer) {
@@ -169,8 +181,10 @@ impl Driver {
                     self.ask(async move { Answer::Ended(catalog.ends(&of, patience).await) });
                 }
                 Effect::Open(topic, partitions) => {
-                    if let Some(plan) = self.routes.topic(&topic.name) {
-                        self.open.open(&topic, plan, usize::try_from(partitions).unwrap_or(0));
+                    let plan = self.routes.topic(&topic.name);
+                    let replies = !self.routes.correlation_headers(&topic.name).is_empty();
+                    if plan.is_some() || replies {
+                        self.open.open(&topic, plan, replies, usize::try_from(partitions).unwrap_or(0));
                     }
                 }
                 Effect::Close(topic) => self.open.close(&topic),

@@ -76,8 +76,16 @@ pub(super) enum Effect {
     Reply(u64, Result<Start, SubscribeError>),
 }
 
-/// Who listens to something: those who subscribed to a pattern, or the routes that are kept warm.
-type Listening = Option<Pattern>;
+/// Who listens to something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Listening {
+    /// Those who subscribed to a pattern.
+    To(Pattern),
+    /// The routes that are kept warm.
+    Warm,
+    /// Those who follow a topic as such.
+    Following(Arc<str>),
+}
 
 /// All demand.
 pub(super) struct Interest<R> {
@@ -174,15 +182,25 @@ impl<R: Reads> Interest<R> {
             // Nothing of it comes from Kafka.
             return self.effects.push_back(Effect::Reply(ticket, Ok(Start::default())));
         }
-        self.join(now, ticket, shard, Some(pattern), reads);
+        self.join(now, ticket, shard, Listening::To(pattern), reads);
     }
 
     /// Reads `reads` from now on, though nobody subscribes.
     pub(super) fn keep_warm(&mut self, now: Instant, reads: Vec<R>) {
         if !reads.is_empty() {
             // The place behind the shards': it counts as a listener, and gets nothing.
-            self.join(now, 0, self.shards, None, reads);
+            self.join(now, 0, self.shards, Listening::Warm, reads);
         }
+    }
+
+    /// Reads a topic, which is all that `reads` reads, though nobody subscribes. Answered like [`Interest::subscribe`].
+    pub(super) fn follow(&mut self, now: Instant, ticket: u64, topic: Arc<str>, reads: R) {
+        self.join(now, ticket, self.shards, Listening::Following(topic), vec![reads]);
+    }
+
+    /// One that followed a topic, and had its answer, leaves.
+    pub(super) fn unfollow(&mut self, now: Instant, topic: Arc<str>) {
+        self.leave_for_good(now, self.shards, &Listening::Following(topic));
     }
 
     fn join(&mut self, now: Instant, ticket: u64, shard: usize, pattern: Listening, reads: Vec<R>) {
@@ -209,11 +227,14 @@ impl<R: Reads> Interest<R> {
 
     /// A subscriber that had its reply leaves.
     pub(super) fn unsubscribe(&mut self, now: Instant, shard: usize, pattern: &Pattern) {
-        let pattern = Some(pattern.clone());
-        if let Some(demand) = self.demands.get_mut(&pattern) {
+        self.leave_for_good(now, shard, &Listening::To(pattern.clone()));
+    }
+
+    fn leave_for_good(&mut self, now: Instant, shard: usize, pattern: &Listening) {
+        if let Some(demand) = self.demands.get_mut(pattern) {
             demand.established = demand.established.saturating_sub(1);
         }
-        self.leave(now, shard, &pattern);
+        self.leave(now, shard, pattern);
         self.tick(now);
     }
 
@@ -267,7 +288,7 @@ impl<R: Reads> Interest<R> {
             late.extend(waiting.extract_if(.., |waiting| waiting.deadline <= now));
         }
         for Waiting { ticket, shard, pattern, .. } in late {
-            if pattern.is_none() {
+            if pattern == Listening::Warm {
                 // What is to be warm waits for ever.
                 self.queue.push(Waiting {
                     ticket,

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use crate::bayeux::Pattern;
 use crate::kafka::{self, Catalog};
 use crate::route::RouteTable;
-use crate::stream::{Batch, Positions, Topic};
+use crate::stream::{Batch, Positions, RawRecord, Topic};
 use crate::telemetry::NodeMetrics;
 
 /// Times.
@@ -71,6 +71,12 @@ pub enum SubscribeError {
     TimedOut,
 }
 
+/// Takes the records of reply topics, besides the shards whose sessions subscribed to them. On the reader's thread; must not block.
+pub trait Replies: Send + Sync {
+    /// A record of a topic that some route has its replies in.
+    fn reply(&self, record: &RawRecord<'_>);
+}
+
 /// Answers a subscriber.
 pub type Reply = Box<dyn FnOnce(Result<Start, SubscribeError>) + Send>;
 
@@ -83,6 +89,8 @@ pub struct Feed {
 enum Command {
     Subscribe { shard: usize, pattern: Pattern, reply: Reply },
     Unsubscribe { shard: usize, pattern: Pattern },
+    Follow { topic: Arc<str>, reply: Reply },
+    Unfollow(Arc<str>),
     Misplaced(Arc<Topic>),
     Lost(Arc<Topic>, i32),
     Doubt(u64),
@@ -103,18 +111,34 @@ impl Feed {
         catalog: Catalog,
         routes: Arc<RouteTable>,
         shards: Vec<Arc<dyn ShardInbox>>,
+        replies: Arc<dyn Replies>,
         metrics: Arc<NodeMetrics>,
     ) -> Result<Self, kafka::Error> {
         let (commands, received) = mpsc::unbounded_channel();
-        drive::start(settings, config, catalog, routes, shards, metrics, &commands, received)?;
+        drive::start(settings, config, catalog, routes, shards, replies, metrics, &commands, received)?;
         Ok(Self { commands })
     }
 
     /// A session of `shard` subscribes. `reply` is called on the feed's thread, within the subscribe time-out; on success,
     /// every record that is appended from then on reaches the shard.
     pub fn subscribe(&self, shard: usize, pattern: Pattern, reply: Reply) {
-        if let Err(closed) = self.commands.send(Command::Subscribe { shard, pattern, reply })
-            && let Command::Subscribe { reply, .. } = closed.0
+        self.send(Command::Subscribe { shard, pattern, reply });
+    }
+
+    /// Reads a topic of replies, though nobody subscribes to it. Answered like [`Feed::subscribe`]; every record that is appended
+    /// from then on is given to [`Replies`].
+    pub fn follow(&self, topic: Arc<str>, reply: Reply) {
+        self.send(Command::Follow { topic, reply });
+    }
+
+    /// One that follows a topic less, of those whose answer was good.
+    pub fn unfollow(&self, topic: Arc<str>) {
+        self.send(Command::Unfollow(topic));
+    }
+
+    fn send(&self, command: Command) {
+        if let Err(closed) = self.commands.send(command)
+            && let Command::Subscribe { reply, .. } | Command::Follow { reply, .. } = closed.0
         {
             reply(Err(SubscribeError::Kafka("Halley is closing".into())));
         }
@@ -122,11 +146,11 @@ impl Feed {
 
     /// One listener less for a pattern, of those whose subscribe succeeded.
     pub fn unsubscribe(&self, shard: usize, pattern: Pattern) {
-        let _ = self.commands.send(Command::Unsubscribe { shard, pattern });
+        self.send(Command::Unsubscribe { shard, pattern });
     }
 
     /// Ends reading. Subscribers that wait get an error.
     pub fn stop(&self) {
-        let _ = self.commands.send(Command::Stop);
+        self.send(Command::Stop);
     }
 }

@@ -21,6 +21,11 @@ pub(super) fn reads_of(coverages: Vec<Coverage>) -> Vec<RouteReads> {
     coverages.into_iter().filter_map(of).collect()
 }
 
+/// All of one topic.
+pub(super) fn all_of(topic: Arc<str>) -> RouteReads {
+    RouteReads { literals: vec![topic], template: None, key: None }
+}
+
 // === impl RouteReads ===
 
 impl interest::Reads for RouteReads {

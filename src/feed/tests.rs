@@ -37,6 +37,13 @@ impl ShardInbox for Shard {
     }
 }
 
+/// Takes no replies.
+struct Nobody;
+
+impl Replies for Nobody {
+    fn reply(&self, _: &RawRecord<'_>) {}
+}
+
 struct Rig {
     _runtime: tokio::runtime::Runtime,
     broker: DevBroker,
@@ -74,7 +81,9 @@ fn feed(config: &Config, timeout: Duration) -> (Feed, Vec<Given>, Arc<NodeMetric
     let routes = route::parse(&[route::Source { file: "routes.yaml".as_ref(), text: ROUTES }]).unwrap().table;
     let metrics = Arc::new(NodeMetrics::default());
     let catalog = Catalog::start(config).unwrap();
-    let feed = Feed::start(settings, config, catalog, Arc::new(routes), tell, metrics.clone()).unwrap();
+    let feed =
+        Feed::start(settings, config, catalog, Arc::new(routes), tell, Arc::new(Nobody), metrics.clone())
+            .unwrap();
     (feed, shards, metrics)
 }
 

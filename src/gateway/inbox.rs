@@ -12,7 +12,8 @@ use crate::feed::ShardInbox;
 use crate::hub::{HttpId, Response, SubscribeTicket};
 use crate::kafka::{self, Report};
 use crate::net::Detached;
-use crate::stream::{Batch, Positions};
+use crate::service::{Correlation, Unread};
+use crate::stream::{Batch, Body, Positions};
 use crate::transport::Peer;
 use crate::transport::websocket::Handover;
 
@@ -35,6 +36,10 @@ pub(super) enum Note {
     Found(Arc<str>, Result<Option<i32>, kafka::Error>),
     /// Kafka's word on a publish.
     Reported(Report),
+    /// Whether a reply topic is read now.
+    Reads(Arc<str>, Result<(), Unread>),
+    /// The reply to a request.
+    Replied(Correlation, Body),
     /// An event of a local route.
     Local(Arc<Batch>),
     /// The gateway goes down: let clients go, who may come back spread over this time, and say when all is done.

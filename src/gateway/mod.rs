@@ -3,14 +3,18 @@
 //! - `load` reads and checks settings and mappings;
 //! - `run` builds everything and takes it down again;
 //! - `shard` is a shard's thread: it drives a [`crate::hub::Shard`] and a [`crate::publish::Pipeline`];
+//! - `requests` has it drive its [`crate::service::Requests`], `replies` brings those their replies;
 //! - `secure` is the thread of TLS handshakes;
 //! - `inbox` is how other threads reach a shard.
 
 #[cfg(feature = "dev")]
 pub mod demo;
+mod door;
 mod inbox;
 mod load;
 mod local;
+mod replies;
+mod requests;
 mod run;
 #[cfg(feature = "dev")]
 pub mod sample;

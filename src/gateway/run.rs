@@ -1,6 +1,6 @@
 //! Start and end.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,14 +9,17 @@ use anyhow::{Context, anyhow};
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, LocalSet};
 
+use super::door::Door;
 use super::inbox::{Inbox, Note, inbox};
 use super::load::Loaded;
+use super::replies::Replies;
 use super::secure;
 use super::shard::{self, Parts};
 use crate::config::{self, Settings};
 use crate::feed::{self, Feed, ShardInbox};
 use crate::kafka::{self, Catalog, Writer};
 use crate::publish::{self, Bounds};
+use crate::service::{self, Outstanding};
 use crate::telemetry::Metrics;
 use crate::{admin, bayeux, hub, net, transport};
 
@@ -83,6 +86,10 @@ impl Gateway {
         let catalog = Catalog::start(&kafka)?;
         let writer = start_writer(&kafka, inboxes.clone())?;
         catalog.inform(writer.clone());
+        let mut tag = [0; service::TAG];
+        shard::random(&mut tag);
+        let outstanding = Outstanding::new(tag, settings.publish.in_flight);
+        let replies = Replies::new(&routes, outstanding.clone(), inboxes.clone(), metrics.node.clone());
         let feed = Feed::start(
             feed::Settings {
                 timeout: settings.subscribe.timeout,
@@ -93,24 +100,29 @@ impl Gateway {
             catalog.clone(),
             routes.clone(),
             inboxes.iter().map(|inbox| Arc::new(inbox.clone()) as Arc<dyn ShardInbox>).collect(),
+            Arc::new(replies),
             metrics.node.clone(),
         )?;
         let bounds = Bounds::new(settings.publish.in_flight);
+        let counted = settings.limits.sessions_per_address.map(hub::Addresses::new);
         let mut threads = Vec::new();
         for (number, arrivals) in (0..).zip(arrivals) {
             let (make, transport_settings) = (fallback.clone(), transport.clone());
             threads.push(start_shard(Parts {
-                hub: hub_settings(settings, number),
+                hub: hub_settings(settings, number, counted.clone()),
                 transport: transport.clone(),
                 fallback: Box::new(move || make(&transport_settings)),
                 inboxes: inboxes.clone(),
                 arrivals,
                 routes: routes.clone(),
                 bounds: bounds.clone(),
+                outstanding: outstanding.clone(),
+                request_bounds: request_bounds(settings),
                 feed: feed.clone(),
                 writer: writer.clone(),
                 catalog: catalog.clone(),
                 metrics: metrics.shard(),
+                node_metrics: metrics.node.clone(),
             })?);
         }
 
@@ -122,18 +134,12 @@ impl Gateway {
             threads.push(thread);
             handshakes = Some(started);
         }
+        let door = Door::new(inboxes.clone(), handshakes, settings.limits.sockets, metrics.node.clone());
+        let door = Arc::new(door);
         for listener in listeners {
-            let (inboxes, handshakes, mut turn) = (inboxes.clone(), handshakes.clone(), 0);
+            let door = door.clone();
             accepting.spawn(async move {
-                let hand = move |stream: TcpStream, peer| {
-                    match (inboxes.get(turn), &handshakes) {
-                        (Some(inbox), None) => inbox.note(Note::Connection(stream.into(), peer)),
-                        (Some(inbox), Some(handshakes)) => handshakes.shake(stream, peer, inbox),
-                        (None, _) => {}
-                    }
-                    turn = (turn + 1) % inboxes.len();
-                };
-                if let Err(error) = net::accept(listener, hand).await {
+                if let Err(error) = net::accept(listener, |stream, peer| door.enter(stream, peer)).await {
                     tracing::error!(%error, "cannot accept connections");
                 }
             });
@@ -244,7 +250,7 @@ fn start_shard(parts: Parts) -> anyhow::Result<thread::JoinHandle<()>> {
     thread::Builder::new().name(name).spawn(run).map_err(|error| anyhow!("cannot start a thread: {error}"))
 }
 
-fn hub_settings(settings: &Settings, shard: u16) -> hub::Settings {
+fn hub_settings(settings: &Settings, shard: u16, addresses: Option<Arc<hub::Addresses>>) -> hub::Settings {
     let bayeux = &settings.bayeux;
     let mut types = Vec::new();
     if bayeux.transports.websocket {
@@ -265,6 +271,8 @@ fn hub_settings(settings: &Settings, shard: u16) -> hub::Settings {
         queue_bytes: settings.queue.bytes,
         publishes_per_session: settings.publish.in_flight_per_session,
         activity: activity(&bayeux.activity),
+        publish_rate: settings.limits.publish_rate,
+        addresses,
     }
 }
 
@@ -274,6 +282,15 @@ fn activity(settings: &config::Activity) -> Option<hub::Activity> {
         config::ActivityMode::ClientServer => hub::ActivityMode::ClientServer,
     };
     Some(hub::Activity { mode, period: settings.period })
+}
+
+fn request_bounds(settings: &Settings) -> service::Bounds {
+    service::Bounds {
+        per_session: settings.publish.in_flight_per_session,
+        // With the time that Kafka may take then, clients that give up after 10 s have their answer in most cases.
+        patience: (settings.publish.timeout / 2).min(settings.subscribe.timeout),
+        linger: settings.bayeux.max_interval,
+    }
 }
 
 async fn watch_kafka(catalog: Catalog, metrics: Arc<Metrics>, state: Arc<admin::State>) {

@@ -28,6 +28,9 @@ pub const TOPICS: [(&str, i32); 7] = [
     ("inbox", 2),
 ];
 
+/// The topics of the sample route that asks. Nothing of the feed is in them, and nobody answers but who tries.
+pub const ASKED: [(&str, i32); 2] = [("quotes", 1), ("quote-replies", 1)];
+
 /// How often to call [`SampleFeed::next`] for the feed to look alive, in milliseconds.
 pub const EVERY_MS: i64 = 50;
 

@@ -11,6 +11,7 @@ const FILES: &[(&str, &str)] = &[
     ("mappings/logs.yaml", include_str!("../../mappings/logs.yaml")),
     ("mappings/orders.yaml", include_str!("../../mappings/orders.yaml")),
     ("mappings/prices.yaml", include_str!("../../mappings/prices.yaml")),
+    ("mappings/quote.yaml", include_str!("../../mappings/quote.yaml")),
 ];
 
 /// The routes of `mappings/`.

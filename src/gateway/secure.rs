@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::inbox::{Inbox, Note};
-use crate::net::Acceptor;
+use crate::net::{Acceptor, Place};
 use crate::telemetry::{Every, NodeMetrics};
 
 /// How often the files are looked at.
@@ -25,6 +25,7 @@ pub(super) struct Handshakes(mpsc::UnboundedSender<Arrival>);
 /// A connection that was accepted, and the shard that gets it.
 struct Arrival {
     stream: TcpStream,
+    place: Option<Place>,
     peer: SocketAddr,
     inbox: Inbox,
 }
@@ -56,9 +57,9 @@ pub(super) fn start(
 // === impl Handshakes ===
 
 impl Handshakes {
-    /// Shakes hands, then gives the connection to the shard of `inbox`.
-    pub(super) fn shake(&self, stream: TcpStream, peer: SocketAddr, inbox: &Inbox) {
-        drop(self.0.send(Arrival { stream, peer, inbox: inbox.clone() }));
+    /// Shakes hands, then gives the connection to the shard of `inbox`. It takes its place all the while.
+    pub(super) fn shake(&self, stream: TcpStream, place: Option<Place>, peer: SocketAddr, inbox: &Inbox) {
+        drop(self.0.send(Arrival { stream, place, peer, inbox: inbox.clone() }));
     }
 }
 
@@ -73,11 +74,11 @@ impl Shared {
     }
 
     async fn shake(self: Arc<Self>, arrival: Arrival) {
-        let Arrival { stream, peer, inbox } = arrival;
+        let Arrival { stream, place, peer, inbox } = arrival;
         match self.acceptor.accept(stream, self.patience).await {
             Ok(stream) => {
                 self.metrics.tls_accepted.inc();
-                inbox.note(Note::Connection(stream, peer));
+                inbox.note(Note::Connection(stream.at(place), peer));
             }
             Err(error) if error.kind() == ErrorKind::TimedOut => self.metrics.tls_timeout.inc(),
             Err(error) => {

@@ -6,21 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::inbox::{Arrivals, Inbox, Note};
 use super::local;
-use crate::bayeux::{Body, Error, Message, Pattern};
+use crate::bayeux::{Body, Channel, Error, Message, Pattern};
 use crate::feed::{Feed, SubscribeError};
 use crate::hub::{
     self, HttpId, Input, Output, PublishTicket, Response, SocketKey, Stats, SubscribeTicket, Via,
 };
 use crate::kafka::{Catalog, Outcome, Write, Writer};
-use crate::publish::{Bounds, Effect, Pipeline};
+use crate::publish::{Bounds, Effect, Extras, Pipeline};
 use crate::route::RouteTable;
+use crate::service::{self, Asked, Outstanding, Requests};
 use crate::stream::Batch;
-use crate::telemetry::ShardMetrics;
+use crate::telemetry::{NodeMetrics, ShardMetrics};
 use crate::transport::websocket::{Handover, Link, adopt};
 use crate::transport::{self, Hub, Peer, PostId, Server};
 
@@ -32,7 +34,7 @@ const GATHER_BYTES: usize = 256 * 1024;
 /// How often what waits for clients is added up.
 const LOOK: Duration = Duration::from_secs(1);
 
-type Session = hub::SessionKey;
+pub(super) type Session = hub::SessionKey;
 
 /// What a shard is made of.
 pub(super) struct Parts {
@@ -43,26 +45,31 @@ pub(super) struct Parts {
     pub(super) arrivals: Arrivals,
     pub(super) routes: Arc<RouteTable>,
     pub(super) bounds: Arc<Bounds>,
+    pub(super) outstanding: Arc<Outstanding>,
+    pub(super) request_bounds: service::Bounds,
     pub(super) feed: Feed,
     pub(super) writer: Writer,
     pub(super) catalog: Catalog,
     pub(super) metrics: Arc<ShardMetrics>,
+    pub(super) node_metrics: Arc<NodeMetrics>,
 }
 
 /// The shard, as its thread's tasks share it.
-struct Driver {
-    number: u16,
-    hub: RefCell<hub::Shard>,
+pub(super) struct Driver {
+    pub(super) number: u16,
+    pub(super) hub: RefCell<hub::Shard>,
     pipeline: RefCell<Pipeline<Session, PublishTicket>>,
+    pub(super) requests: RefCell<Requests<Session, PublishTicket>>,
     links: RefCell<HashMap<SocketKey, Rc<Link>>>,
     posts: RefCell<HashMap<HttpId, oneshot::Sender<Response>>>,
     next_post: Cell<HttpId>,
     connections: Cell<usize>,
     inboxes: Arc<[Inbox]>,
-    feed: Feed,
+    pub(super) feed: Feed,
     writer: Writer,
     catalog: Catalog,
     metrics: Arc<ShardMetrics>,
+    pub(super) node_metrics: Arc<NodeMetrics>,
     /// Tells the loop that the next timer is another than the one it waits for, or that the last client went.
     changed: Notify,
     /// The time that the loop waits for.
@@ -74,14 +81,18 @@ struct Driver {
 pub(super) async fn run(parts: Parts) {
     let number = parts.hub.shard;
     let (draining, drain) = watch::channel(false);
-    let entropy = Box::new(|bytes: &mut [u8]| {
-        // Without randomness clientIds could be guessed; there is no going on.
-        getrandom::fill(bytes).unwrap_or_else(|_| std::process::abort());
-    });
+    let requests = Requests::new(
+        parts.routes.clone(),
+        parts.outstanding,
+        number,
+        parts.request_bounds,
+        Box::new(random),
+    );
     let driver = Rc::new(Driver {
         number,
-        hub: RefCell::new(hub::Shard::new(parts.hub, entropy, Box::new(wall_clock))),
+        hub: RefCell::new(hub::Shard::new(parts.hub, Box::new(random), Box::new(wall_clock))),
         pipeline: RefCell::new(Pipeline::new(parts.routes, parts.bounds, number)),
+        requests: RefCell::new(requests),
         links: RefCell::default(),
         posts: RefCell::default(),
         next_post: Cell::new(u64::from(number) << 48),
@@ -91,6 +102,7 @@ pub(super) async fn run(parts: Parts) {
         writer: parts.writer,
         catalog: parts.catalog,
         metrics: parts.metrics,
+        node_metrics: parts.node_metrics,
         changed: Notify::new(),
         armed: Cell::new(None),
         draining,
@@ -105,7 +117,7 @@ impl Driver {
         let mut drained: Option<oneshot::Sender<()>> = None;
         let mut look = tokio::time::interval(LOOK);
         loop {
-            let timeout = self.hub.borrow().poll_timeout();
+            let timeout = self.next_timeout();
             self.armed.set(timeout);
             let timer = async {
                 match timeout {
@@ -127,7 +139,7 @@ impl Driver {
                     Some(batch) => self.gather(batch, &mut arrivals),
                     None => return,
                 },
-                () = timer => self.tell(Input::Timeout),
+                () = timer => self.timeout(),
                 _ = look.tick() => self.metrics.queue_bytes.set(self.hub.borrow().queue_bytes() as u64),
                 () = self.changed.notified() => {}
             }
@@ -186,6 +198,8 @@ impl Driver {
                 self.pipeline.borrow_mut().reported(report.token, &report.outcome, partitions);
                 self.act();
             }
+            Note::Reads(topic, result) => self.reads(&topic, &result),
+            Note::Replied(id, reply) => self.replied(id, reply),
             Note::Local(batch) => self.tell(Input::Batch(batch)),
             // Handled by the loop, which alone ends.
             Note::Drain(..) => {}
@@ -204,13 +218,13 @@ impl Driver {
         self.tell(Input::Request { via: Via::Http(http), browser, peer: address, messages });
     }
 
-    fn tell(&self, input: Input) {
+    pub(super) fn tell(&self, input: Input) {
         self.hub.borrow_mut().handle(input, Instant::now());
         self.act();
     }
 
     /// Does what the hub and the publishes ask for, until they ask for nothing more.
-    fn act(&self) {
+    pub(super) fn act(&self) {
         self.flush();
         self.hub.borrow_mut().handle(Input::Flush, Instant::now());
         loop {
@@ -221,19 +235,24 @@ impl Driver {
                 continue;
             }
             let effect = self.pipeline.borrow_mut().poll();
+            if let Some(effect) = effect {
+                self.effect(effect);
+                continue;
+            }
+            let effect = self.requests.borrow_mut().poll();
             match effect {
-                Some(effect) => self.effect(effect),
+                Some(effect) => self.request_effect(effect),
                 None => break,
             }
         }
         self.flush();
         self.show(self.hub.borrow().stats());
-        if self.hub.borrow().poll_timeout() != self.armed.get() || *self.draining.borrow() {
+        if self.next_timeout() != self.armed.get() || *self.draining.borrow() {
             self.changed.notify_one();
         }
     }
 
-    fn flush(&self) {
+    pub(super) fn flush(&self) {
         let mut hub = self.hub.borrow_mut();
         let links = self.links.borrow();
         while let Some(key) = hub.poll_flush() {
@@ -253,16 +272,32 @@ impl Driver {
             }
             Output::Subscribe(ticket, pattern) => self.subscribe(ticket, pattern),
             Output::Unsubscribe(pattern) => self.feed.unsubscribe(usize::from(self.number), pattern),
-            Output::Publish { ticket, session, channel, data, binary } => {
-                let partitions = |topic: &str| self.catalog.partitions(topic);
-                self.pipeline.borrow_mut().submit(session, ticket, channel, data, binary, partitions);
+            Output::Publish { ticket, session, channel, id, data, binary } if channel.is_service() => {
+                let asked = Asked { session, ticket, channel, id, data, binary };
+                self.requests.borrow_mut().submit(Instant::now(), asked);
             }
+            Output::Publish { ticket, session, channel, id: _, data, binary } => {
+                self.publish(session, ticket, channel, data, Extras { binary, headers: Vec::new() });
+            }
+            Output::Ended(session) => self.requests.borrow_mut().ended(Instant::now(), session),
             Output::Close { socket, code, reason, grace } => {
                 if let Some(link) = self.links.borrow().get(&socket) {
                     link.close(code, reason, grace);
                 }
             }
         }
+    }
+
+    pub(super) fn publish(
+        &self,
+        session: Session,
+        ticket: PublishTicket,
+        channel: Channel,
+        data: Bytes,
+        extras: Extras,
+    ) {
+        let partitions = |topic: &str| self.catalog.partitions(topic);
+        self.pipeline.borrow_mut().submit(session, ticket, channel, data, extras, partitions);
     }
 
     fn subscribe(&self, ticket: SubscribeTicket, pattern: Pattern) {
@@ -324,9 +359,31 @@ impl Driver {
                 }
             }
             Effect::Done(ticket, result) => {
-                self.hub.borrow_mut().handle(Input::Published(ticket, result), Instant::now());
+                self.requests.borrow_mut().published(Instant::now(), ticket, &result);
+                self.done(ticket, result);
+            }
+            Effect::Refused(ticket, error) => {
+                let result = Err(error.clone());
+                self.requests.borrow_mut().published(Instant::now(), ticket, &result);
+                self.refuse(ticket, error);
             }
         }
+    }
+
+    /// Tells the publisher what became of its publish.
+    pub(super) fn done(&self, ticket: PublishTicket, result: Result<(), Error>) {
+        self.hub.borrow_mut().handle(Input::Published(ticket, result), Instant::now());
+    }
+
+    /// Tells the publisher why there is no record.
+    pub(super) fn refuse(&self, ticket: PublishTicket, error: Error) {
+        // Kafka was out of reach before anything was sent.
+        let unwritten = error.code() == 504;
+        let cell =
+            if unwritten { &self.metrics.publishes_not_written } else { &self.metrics.publishes_refused };
+        cell.inc();
+        self.metrics.limited_in_flight.add(u64::from(error.is_busy()));
+        self.done(ticket, Err(error));
     }
 
     fn count(&self, outcome: &Outcome) {
@@ -352,9 +409,18 @@ impl Driver {
         metrics.delivered_bytes.set(stats.delivered_bytes);
         metrics.messages_refused.set(stats.refused);
         metrics.publish_twins.set(stats.twins);
+        metrics.limited_sessions_per_address.set(stats.limited.sessions_per_address);
+        metrics.limited_subscriptions.set(stats.limited.subscriptions);
+        metrics.limited_publish_rate.set(stats.limited.publish_rate);
+        metrics.limited_in_flight_per_session.set(stats.limited.in_flight_per_session);
+        let requests = self.requests.borrow().stats();
+        metrics.service_requests_outstanding.set(requests.outstanding as u64);
+        metrics.service_replied.set(requests.replies);
+        metrics.service_bad_replies.set(requests.bad_replies);
+        metrics.service_timeouts.set(requests.timeouts);
     }
 
-    fn inbox(&self, shard: u16) -> Option<&Inbox> {
+    pub(super) fn inbox(&self, shard: u16) -> Option<&Inbox> {
         self.inboxes.get(usize::from(shard))
     }
 }
@@ -363,6 +429,12 @@ impl Driver {
 fn wall_clock() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Fills `bytes` with what nobody can guess.
+pub(super) fn random(bytes: &mut [u8]) {
+    // Without randomness clientIds could be guessed; there is no going on.
+    getrandom::fill(bytes).unwrap_or_else(|_| std::process::abort());
 }
 
 /// The shard that the sessions of these messages live on.

@@ -52,7 +52,7 @@ impl Shard {
     }
 
     /// Queues an event for a session, wherever its events go at present.
-    fn enqueue(&mut self, key: Key<Session>, event: Event, now: Instant) {
+    pub(super) fn enqueue(&mut self, key: Key<Session>, event: Event, now: Instant) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.extras.is_some() || event.lazy.is_some() {
             return self.enqueue_apart(key, event, now);

@@ -60,12 +60,20 @@ impl Shard {
         } else {
             None
         };
+        let Some(exchange) = self.exchanges.get(key) else { return };
+        let counted = self.settings.addresses.as_ref().filter(|_| refusal.is_none());
+        let seat = counted.map(|addresses| addresses.admit(exchange.peer));
+        let refusal = refusal.or_else(|| {
+            // No advice: clients try again by themselves, and later others may have gone.
+            let full = matches!(seat, Some(None));
+            self.stats.limited.sessions_per_address += u64::from(full);
+            full.then(|| Reply::failed(message, &Error::TOO_MANY_SESSIONS))
+        });
         if let Some(reply) = refusal {
             self.stats.handshakes_refused += 1;
             self.reply(key, slot, message, reply);
             return;
         }
-        let Some(exchange) = self.exchanges.get(key) else { return };
         let (via, mut browser) = (exchange.via, exchange.browser.clone());
         if browser.is_none() && matches!(via, Via::Http(_)) {
             browser = Some(self.random_id());
@@ -75,7 +83,7 @@ impl Shard {
         }
         let client_id = self.random_id();
         let expires = now + self.settings.interval + self.settings.max_interval;
-        let mut session = Session::new(client_id.clone(), browser, expires);
+        let mut session = Session::new(client_id.clone(), browser, seat.flatten(), expires);
         session.live(expires, self.settings.max_interval);
         let acks = message.ext.as_ref().is_some_and(|ext| ext.ack == Some(bayeux::Ack::Wanted));
         let active = self.settings.activity.map(|_| now);
@@ -310,6 +318,9 @@ impl Shard {
     pub(super) fn end_session(&mut self, key: Key<Session>, end: End, now: Instant) {
         let Some(mut session) = self.sessions.remove(key) else { return };
         self.client_ids.remove(&session.client_id);
+        if session.publishes.asked {
+            self.outputs.push_back(Output::Ended(key));
+        }
         self.unconnected -= usize::from(!session.connected);
         if let Some(held) = session.held.take() {
             let reply = if matches!(end, End::Disconnect | End::Inactive) {

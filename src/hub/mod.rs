@@ -10,6 +10,7 @@
 //! - `timers` ends holds and sessions;
 //! - `extension` is what few sessions have.
 
+mod addresses;
 mod arena;
 mod client_id;
 mod extension;
@@ -18,6 +19,7 @@ mod meta;
 mod outbox;
 mod pace;
 mod publish;
+mod rate;
 mod request;
 mod response;
 mod session;
@@ -31,11 +33,13 @@ mod trie;
 mod tests;
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use addresses::Addresses;
 pub use arena::Key;
 pub use client_id::shard_of;
 pub use extension::{Activity, ActivityMode};
@@ -43,7 +47,7 @@ pub use outbox::{Event, Outbox};
 pub use shard::{Entropy, Shard, WallClock};
 
 use crate::bayeux::{Channel, ConnectionType, Error, Message, Pattern};
-use crate::stream::{Batch, Positions};
+use crate::stream::{Batch, Positions, Record};
 
 /// What a shard is told once. Times and bounds are those of the settings of the same name.
 #[derive(Clone, Debug)]
@@ -70,6 +74,10 @@ pub struct Settings {
     pub publishes_per_session: usize,
     /// When a session ends because nothing is heard of it but connects.
     pub activity: Option<Activity>,
+    /// Publishes of one session in a second; `None`: any number.
+    pub publish_rate: Option<NonZeroU32>,
+    /// Bounds the sessions of one address; shared by all shards.
+    pub addresses: Option<Arc<Addresses>>,
 }
 
 /// A session, as the shard knows it.
@@ -118,6 +126,8 @@ pub enum Input {
     Subscribed(SubscribeTicket, Result<Positions, Error>),
     /// [`Output::Publish`] is done.
     Published(PublishTicket, Result<(), Error>),
+    /// A message for one session, subscribed or not; [`Input::Flush`] must follow.
+    Message(SessionKey, Arc<Record>),
     /// The time that [`Shard::poll_timeout`] named has come.
     Timeout,
     /// The inbox is empty, or 2 ms are over, and the sockets were written to: wake the polls whose sessions have events now, and end
@@ -145,11 +155,15 @@ pub enum Output {
         session: SessionKey,
         /// Where.
         channel: Channel,
+        /// The message's id, the JSON of it.
+        id: Option<Bytes>,
         /// The JSON of `data`.
         data: Bytes,
         /// `ext.binary` as it came: `data` holds bytes.
         binary: Option<Bytes>,
     },
+    /// A session that published on a `/service` channel ended.
+    Ended(SessionKey),
     /// Close a WebSocket once what it has to write is written; [`Input::SocketClosed`] must follow in bounded time.
     Close {
         /// Which.
@@ -207,4 +221,19 @@ pub struct Stats {
     pub refused: u64,
     /// Publishes that got the result of an identical one.
     pub twins: u64,
+    /// What was refused by a limit.
+    pub limited: Limited,
+}
+
+/// Messages refused by a limit, by the setting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limited {
+    /// `limits.sessions_per_address`
+    pub sessions_per_address: u64,
+    /// `limits.subscriptions`
+    pub subscriptions: u64,
+    /// `limits.publish_rate`
+    pub publish_rate: u64,
+    /// `publish.in_flight_per_session`
+    pub in_flight_per_session: u64,
 }

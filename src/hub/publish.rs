@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::rate::Bucket;
 use super::request::Exchange;
 use super::session::Session;
 use super::{Answer, Key, Output, PublishTicket, Shard};
@@ -40,6 +41,10 @@ pub(super) struct Recent {
     in_flight: Vec<PublishTicket>,
     /// Results that their client never saw.
     unseen: VecDeque<(Twin, Result<(), Error>)>,
+    /// What is left of the rate, if that is bounded.
+    bucket: Option<Box<Bucket>>,
+    /// Whether there were any on `/service` channels, which may be requests.
+    pub(super) asked: bool,
 }
 
 /// Results that are kept for clients that did not see them.
@@ -54,9 +59,9 @@ impl Shard {
             return self.refuse(key, slot, &message, &Error::SESSION_UNKNOWN);
         };
         let Body::Publish { channel, data } = &message.body else { return };
-        let (channel, data) = (channel.clone(), data.clone());
+        let (channel, id, data) = (channel.clone(), message.id.clone(), data.clone());
         let binary = message.ext.as_ref().and_then(|ext| ext.binary.clone());
-        let twin = message.id.as_ref().map(|id| Twin::of(id, &channel, &data));
+        let twin = id.as_ref().map(|id| Twin::of(id, &channel, &data));
         let waiter = Waiter { exchange: key, slot, message: without_data(message) };
         let Some(session) = self.sessions.get_mut(session_key) else { return };
         let mut full = false;
@@ -82,7 +87,15 @@ impl Shard {
                 }
             }
         }
+        if let Some(rate) = self.settings.publish_rate
+            && !session.publishes.bucket.get_or_insert_with(|| Box::new(Bucket::new(now))).take(rate, now)
+        {
+            self.stats.limited.publish_rate += 1;
+            let error = Error::about(429, channel.as_str(), "publish_rate");
+            return self.refuse(key, slot, &waiter.message, &error);
+        }
         if full || session.publishes.in_flight.len() >= self.settings.publishes_per_session {
+            self.stats.limited.in_flight_per_session += 1;
             return self.refuse(key, slot, &waiter.message, &Error::busy(channel.as_str()));
         }
         if self.draining.is_some() {
@@ -90,7 +103,8 @@ impl Shard {
         }
         let ticket = self.publishes.insert(InFlight { session: session_key, twin, waiters: vec![waiter] });
         session.publishes.in_flight.push(ticket);
-        self.outputs.push_back(Output::Publish { ticket, session: session_key, channel, data, binary });
+        session.publishes.asked |= channel.is_service();
+        self.outputs.push_back(Output::Publish { ticket, session: session_key, channel, id, data, binary });
     }
 
     pub(super) fn published(&mut self, ticket: PublishTicket, result: &Result<(), Error>, now: Instant) {

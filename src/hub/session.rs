@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
+use super::addresses::Seat;
 use super::extension::Extras;
 use super::publish::Recent;
 use super::request::Exchange;
@@ -53,6 +54,8 @@ pub struct Session {
     pub(super) pace: super::pace::Pace,
     /// What extensions need, which few sessions use.
     pub(super) extras: Option<Box<Extras>>,
+    /// What it takes of its address's places, if those are counted.
+    _seat: Option<Box<Seat>>,
     /// Whether it is on the list of polls to wake.
     pub(super) touched: bool,
 }
@@ -160,7 +163,12 @@ impl Session {
         self.may_send() && !self.is_lazy()
     }
 
-    pub(super) fn new(client_id: Box<str>, browser: Option<Box<str>>, expires: Instant) -> Self {
+    pub(super) fn new(
+        client_id: Box<str>,
+        browser: Option<Box<str>>,
+        seat: Option<Seat>,
+        expires: Instant,
+    ) -> Self {
         Self {
             client_id,
             browser,
@@ -183,6 +191,7 @@ impl Session {
             publishes: Recent::default(),
             pace: super::pace::Pace::default(),
             extras: None,
+            _seat: seat.map(Box::new),
             touched: false,
         }
     }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -110,6 +111,7 @@ impl Shard {
             Input::Batch(batch) => self.batch(&batch, now),
             Input::Subscribed(ticket, result) => self.subscribed(ticket, result, now),
             Input::Published(ticket, result) => self.published(ticket, &result, now),
+            Input::Message(session, message) => self.enqueue(session, Rc::new(message), now),
             Input::Timeout => self.timeout(now),
             Input::Flush => self.wake_touched(now),
             Input::Drain(spread) => self.drain(spread, now),

@@ -118,6 +118,7 @@ impl Shard {
             return Step::Refuse(Error::DRAINING);
         }
         if session.subscriptions.len() >= self.settings.max_subscriptions {
+            self.stats.limited.subscriptions += 1;
             return denied("too_many_subscriptions");
         }
         let ticket = self.subscriptions.insert(Subscription {

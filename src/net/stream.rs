@@ -8,11 +8,12 @@ use rustls::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::places::Place;
 use super::tls::Tls;
 
 /// An open stream of one connection.
 #[derive(Debug)]
-pub struct Stream(Kind);
+pub struct Stream(Kind, Option<Place>);
 
 #[derive(Debug)]
 enum Kind {
@@ -25,13 +26,14 @@ enum Kind {
 pub struct Detached {
     stream: std::net::TcpStream,
     session: Option<Box<Connection>>,
+    place: Option<Place>,
 }
 
 // === impl Stream ===
 
 impl Stream {
     pub(super) fn secure(tls: Tls) -> Self {
-        Self(Kind::Tls(Box::new(tls)))
+        Self(Kind::Tls(Box::new(tls)), None)
     }
 
     /// Whether it is TLS.
@@ -117,13 +119,13 @@ impl Stream {
                 (stream, Some(Box::new(session)))
             }
         };
-        Ok(Detached { stream: stream.into_std()?, session })
+        Ok(Detached { stream: stream.into_std()?, session, place: self.1 })
     }
 }
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self(Kind::Plain(stream))
+        Self(Kind::Plain(stream), None)
     }
 }
 
@@ -179,21 +181,33 @@ impl AsyncWrite for Stream {
 // === impl Detached ===
 
 impl Detached {
+    /// A plain stream, and the place that it takes.
+    pub fn new(stream: std::net::TcpStream, place: Option<Place>) -> Self {
+        Self { stream, session: None, place }
+    }
+
+    /// The same, with the place that it takes.
+    #[must_use]
+    pub fn at(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
+    }
+
     /// Gives the stream to this thread's runtime.
     ///
     /// # Errors
     /// If the system refuses.
     pub fn attach(self) -> io::Result<Stream> {
         let stream = TcpStream::from_std(self.stream)?;
-        Ok(match self.session {
-            None => stream.into(),
-            Some(session) => Stream::secure(Tls::resume(stream, *session)),
-        })
+        let kind = match self.session {
+            None => Kind::Plain(stream),
+            Some(session) => Kind::Tls(Box::new(Tls::resume(stream, *session))),
+        };
+        Ok(Stream(kind, self.place))
     }
 }
 
 impl From<std::net::TcpStream> for Detached {
     fn from(stream: std::net::TcpStream) -> Self {
-        Self { stream, session: None }
+        Self::new(stream, None)
     }
 }

@@ -8,4 +8,4 @@ mod pipeline;
 #[cfg(test)]
 mod tests;
 
-pub use pipeline::{Bounds, Effect, Outgoing, Pipeline, Token, shard_of};
+pub use pipeline::{Bounds, Effect, Extras, Outgoing, Pipeline, Token, shard_of};

@@ -41,8 +41,19 @@ pub enum Effect<T> {
         /// The route, which says who gets it, and when.
         route: Arc<Route>,
     },
-    /// Tell the publisher.
+    /// Tell the publisher what became of its record.
     Done(T, Result<(), Error>),
+    /// Tell the publisher why there is no record.
+    Refused(T, Error),
+}
+
+/// What may come with a publish besides its data.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// Its `ext.binary`.
+    pub binary: Option<Bytes>,
+    /// Headers of its record, behind those of its route.
+    pub headers: Vec<(String, Vec<u8>)>,
 }
 
 /// A record to be written.
@@ -160,20 +171,22 @@ impl<L: Copy + Eq + Hash, T> Pipeline<L, T> {
         ticket: T,
         channel: Channel,
         data: Bytes,
-        binary: Option<Bytes>,
+        extras: Extras,
         partitions: impl Fn(&str) -> Option<i32>,
     ) {
+        let Extras { binary, headers } = extras;
         match self.aim(&channel, &data, binary.as_deref()) {
-            Ok((target, value)) => {
+            Ok((mut target, value)) => {
+                target.headers.extend(headers);
                 if !self.bounds.take() {
                     let error = Error::busy(channel.as_str());
-                    return self.effects.push_back(Effect::Done(ticket, Err(error)));
+                    return self.effects.push_back(Effect::Refused(ticket, error));
                 }
                 let publish = Publish { ticket, channel, data, binary, target, value };
                 self.lanes.entry(lane).or_default().queue.push_back(publish);
                 self.go_on(lane, &partitions);
             }
-            Err(error) => self.effects.push_back(Effect::Done(ticket, Err(error))),
+            Err(error) => self.effects.push_back(Effect::Refused(ticket, error)),
         }
     }
 
@@ -266,7 +279,7 @@ impl<L: Copy + Eq + Hash, T> Pipeline<L, T> {
                     Err(error) => failure::not_asked(&publish.channel, error),
                 };
                 self.bounds.give_back();
-                self.effects.push_back(Effect::Done(publish.ticket, Err(error)));
+                self.effects.push_back(Effect::Refused(publish.ticket, error));
             }
             self.go_on(key, &known);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Bounds, Effect, Pipeline};
+use super::{Bounds, Effect, Extras, Pipeline};
 use crate::bayeux::Channel;
 use crate::kafka::{Error, Outcome, SendError};
 use crate::route::{self, Source};
@@ -40,7 +40,8 @@ impl Rig {
         let topics = self.topics.borrow();
         let partitions = |topic: &str| topics.get(topic).copied();
         let channel = Channel::parse(channel).unwrap();
-        self.pipeline.submit(session, name, channel, Bytes::from_static(data.as_bytes()), None, partitions);
+        let data = Bytes::from_static(data.as_bytes());
+        self.pipeline.submit(session, name, channel, data, Extras::default(), partitions);
     }
 
     fn report(&mut self, token: u64, outcome: &Outcome) {
@@ -70,7 +71,7 @@ impl Rig {
                 }
                 Effect::Local { channel, .. } => format!("local {channel}"),
                 Effect::Done(name, Ok(())) => format!("{name} ok"),
-                Effect::Done(name, Err(error)) => format!("{name} {error}"),
+                Effect::Done(name, Err(error)) | Effect::Refused(name, error) => format!("{name} {error}"),
             });
         }
         (words, tokens)
@@ -101,7 +102,8 @@ fn the_bytes_that_came_are_the_bytes_that_kafka_gets() {
     let mut rig = Rig::new(9);
     let data = Bytes::from_static(b"{\"n\":1}");
     let topics = |_: &str| Some(1);
-    rig.pipeline.submit(1, "a", Channel::parse("/orders/7").unwrap(), data.clone(), None, topics);
+    let channel = Channel::parse("/orders/7").unwrap();
+    rig.pipeline.submit(1, "a", channel, data.clone(), Extras::default(), topics);
     let Some(Effect::Send(_, out)) = rig.pipeline.poll() else { panic!() };
     assert_eq!(out.value.unwrap().as_ptr(), data.as_ptr());
     assert_eq!(out.key.as_deref(), Some(&b"7"[..]));

@@ -111,6 +111,11 @@ impl ChannelTemplate {
         Ok(Self { text: text.into(), segments, steps })
     }
 
+    /// Whether its channels are `/service` ones.
+    pub(super) fn is_service(&self) -> bool {
+        self.text.split('/').nth(1) == Some("service")
+    }
+
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }

@@ -9,6 +9,7 @@ use regex::bytes::Regex;
 use super::channel::{ChannelTemplate, Rank};
 use super::partition::Partitioner;
 use super::project::Renderer;
+use super::reply::Reply;
 use super::selector::Selector;
 use super::template::{Names, Template, Values};
 use crate::codec::{KeyFormat, ValueFormat};
@@ -30,6 +31,8 @@ pub struct Route {
     pub(super) lazy: Option<Duration>,
     pub(super) subscribe: Option<Subscribe>,
     pub(super) publish: Option<Publish>,
+    /// For `/service` channels: where the replies to its publishes are.
+    pub(super) reply: Option<Arc<Reply>>,
 }
 
 /// The Kafka side of a route.
@@ -114,6 +117,11 @@ impl Route {
     /// Whether it may be published to.
     pub fn can_publish(&self) -> bool {
         self.publish.is_some()
+    }
+
+    /// Where replies to its publishes are, if those are requests.
+    pub fn reply(&self) -> Option<&Arc<Reply>> {
+        self.reply.as_ref()
     }
 
     /// How keys are written.

@@ -12,6 +12,7 @@ use super::table::RouteTable;
 use super::template::Values;
 use crate::bayeux::{Channel, Pattern, Wild};
 use crate::codec::{KeyFormat, check_json, decode_key, encode_key};
+use crate::config::duration_text;
 use crate::stream::RawRecord;
 
 /// A record as somebody asks about it: its key is a text, whatever the format of a route's keys.
@@ -71,6 +72,10 @@ fn row(route: &Route) -> [String; 8] {
         Some(publish) if publish.strict => "strict",
         Some(_) => "yes",
     };
+    let publish = match &route.reply {
+        Some(reply) => format!("{publish}, reply in {}", reply.topic),
+        None => publish.to_owned(),
+    };
     let formats = if route.is_local() {
         (none(), none())
     } else {
@@ -83,7 +88,7 @@ fn row(route: &Route) -> [String; 8] {
         if route.is_local() { "(local)".to_owned() } else { topics },
         route.key().map_or_else(none, str::to_owned),
         subscribe,
-        publish.to_owned(),
+        publish,
         formats.0,
         formats.1,
     ]
@@ -219,7 +224,9 @@ fn subscription(table: &RouteTable, pattern: &Pattern, out: &mut String) {
             let _ = writeln!(out, "  {}  {}  no: subscribe.patterns is false", route.name(), route.channel());
         }
     }
-    if covering.is_empty() {
+    if pattern.is_service() {
+        let _ = writeln!(out, "  nothing: a subscribe succeeds, and records nothing");
+    } else if covering.is_empty() {
         let _ = writeln!(out, "  nothing: 404:{pattern}:unknown_channel");
     }
 }
@@ -251,6 +258,20 @@ fn publish(table: &RouteTable, channel: &Channel, out: &mut String) {
     );
     for (name, value) in &target.headers {
         let _ = writeln!(out, "  header {name}: {:?}", escape::display(value));
+    }
+    if let Some(reply) = target.route.reply() {
+        let _ = writeln!(
+            out,
+            "  header {}: a text of its own; header {}: {:?}\n  the reply is the record of topic {} with that {}, within {}",
+            reply.correlation_header,
+            reply.reply_topic_header,
+            reply.topic,
+            reply.topic,
+            reply.correlation_header,
+            duration_text(reply.timeout),
+        );
+    } else if channel.is_service() {
+        let _ = writeln!(out, "  no reply but that Kafka has it");
     }
 }
 

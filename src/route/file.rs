@@ -40,8 +40,7 @@ pub struct Checked {
 /// Compiled regular expressions are bounded: a mapping file must not take the node's memory.
 const REGEX_BYTES: usize = 1 << 20;
 /// What mapping files may say one day.
-const NOT_YET: [&str; 7] =
-    ["filter", "envelope", "expose", "dead_letter", "slow_consumer", "recipient", "reply"];
+const NOT_YET: [&str; 6] = ["filter", "envelope", "expose", "dead_letter", "slow_consumer", "recipient"];
 /// How long events may wait: they wait in memory.
 const SHORTEST_LAZY: Duration = Duration::from_millis(1);
 const LONGEST_LAZY: Duration = Duration::from_mins(1);
@@ -137,6 +136,7 @@ impl<'a> Reader<'a> {
         let lazy = self.lazy();
         let subscribe = self.subscribe(channel.as_ref(), local);
         let publish = self.publish(&known, local);
+        let reply = if local { None } else { self.reply(channel.as_ref()) };
         let place = self.report.place(self.node.line, self.node.column);
         if let (Some(channel), Some(node)) = (&channel, channel_node) {
             let matched = |id: usize| matches.get(id).is_some_and(Option::is_some);
@@ -156,6 +156,7 @@ impl<'a> Reader<'a> {
                 lazy,
                 subscribe,
                 publish: publish.map(|(publish, _)| publish),
+                reply: reply.map(Arc::new),
             };
             open::check(&mut self, &route, node);
             if self.report.len() == before {
@@ -209,8 +210,17 @@ impl<'a> Reader<'a> {
     }
 
     fn refuse_kafka(&mut self) {
-        const KAFKA: [&str; 8] =
-            ["topic", "key", "bind", "key_format", "value_format", "data", "on_error", "partitioner"];
+        const KAFKA: [&str; 9] = [
+            "topic",
+            "key",
+            "bind",
+            "key_format",
+            "value_format",
+            "data",
+            "on_error",
+            "partitioner",
+            "reply",
+        ];
         for key in KAFKA {
             if let Some(node) = self.fields.take(key) {
                 self.report.at(

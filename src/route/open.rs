@@ -14,7 +14,7 @@ use crate::config::yaml::{Node, Value};
 impl<'a> Reader<'a> {
     /// `subscribe`: open unless false, or unless records can never be there.
     pub(super) fn subscribe(&mut self, channel: Option<&ChannelTemplate>, local: bool) -> Option<Subscribe> {
-        let service = channel.is_some_and(|channel| channel.as_str().split('/').nth(1) == Some("service"));
+        let service = channel.is_some_and(ChannelTemplate::is_service);
         let open = Subscribe { patterns: true, warm: false };
         let path = self.fields.path("subscribe");
         let Some(node) = self.fields.take("subscribe") else { return (!service).then_some(open) };
@@ -143,6 +143,10 @@ pub(super) fn check(reader: &mut Reader<'_>, route: &Route, node: &Node) {
             let path = reader.fields.path("local");
             let what = "unreachable: nobody may publish, so nothing can ever be here";
             reader.report.at_with_hint(node, &path, what, "add publish:");
+        } else if route.channel.is_service() {
+            let path = reader.fields.path("local");
+            let what = "unreachable: nobody can subscribe to /service, so nobody would get anything";
+            reader.report.at_with_hint(node, &path, what, "give it a topic");
         }
         return;
     };
@@ -155,6 +159,7 @@ pub(super) fn check(reader: &mut Reader<'_>, route: &Route, node: &Node) {
     check_derivable(reader, route, source, node);
     if route.publish.is_some() {
         check_publish(reader, route, source);
+        super::reply::check(reader, route);
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::partition::Partitioner;
+use super::reply::{CORRELATION_HEADER, REPLY_TOPIC_HEADER};
 use crate::codec::{KeyFormat, ValueFormat};
 
 /// The schema of a mapping file, for editors. What does not work yet is left out.
@@ -10,6 +11,7 @@ pub fn schema() -> Value {
     let template = |what: &str| json!({ "type": "string", "description": what });
     let per_name = |what: &str| json!({ "type": ["object", "null"], "description": what, "additionalProperties": { "type": "string" } });
     let flag = |what: &str, default: bool| json!({ "type": ["boolean", "null"], "description": what, "default": default });
+    let header = |what: &str, default: &str| json!({ "type": ["string", "null"], "description": what, "default": default });
     let one_of = |what: &str, names: &[&str], default: Option<&str>| json!({ "enum": names, "description": what, "default": default });
     let route = json!({
         "type": "object",
@@ -45,6 +47,22 @@ pub fn schema() -> Value {
             "on_error": one_of("What happens to a record that cannot be delivered.", &["skip"], Some("skip")),
             "lazy": template("How long events may wait to travel with others: a duration such as 200ms."),
             "local": flag("No topic: plain publish and subscribe within the node.", false),
+            "reply": {
+                "type": ["object", "null"],
+                "description": "For routes under /service: where the reply to a publish is found.",
+                "required": ["topic"],
+                "additionalProperties": false,
+                "properties": {
+                    "topic": template("The topic of the replies."),
+                    "timeout": {
+                        "type": ["string", "null"],
+                        "description": "How long a reply is waited for.",
+                        "default": "8s",
+                    },
+                    "correlation_header": header("The header of a request that its reply carries, too.", CORRELATION_HEADER),
+                    "reply_topic_header": header("The header of a request that names the topic.", REPLY_TOPIC_HEADER),
+                },
+            },
             "subscribe": {
                 "type": ["boolean", "object", "null"],
                 "description": "Open unless false.",

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::cover::{Coverage, cover, reads_of};
 use super::definition::Route;
 use super::plan::TopicPlan;
+use super::reply::Reply;
 use super::target::{Target, TargetError};
+use super::template::Values;
 use crate::bayeux::{Channel, Pattern};
 
 /// The routes of all mapping files, checked against each other. Immutable: a reload makes another one.
@@ -30,7 +32,14 @@ impl RouteTable {
 
     /// The route that owns a channel, for both directions.
     pub fn owner(&self, channel: &Channel) -> Option<&Arc<Route>> {
-        self.routes.iter().find(|route| route.read(channel.as_str()).is_some())
+        self.owning(channel).map(|(route, _)| route)
+    }
+
+    /// The route that owns a channel, and the channel's variables. `/service` channels belong only to routes that say so.
+    fn owning<'a>(&self, channel: &'a Channel) -> Option<(&Arc<Route>, Values<'a>)> {
+        let service = channel.is_service();
+        let mut routes = self.routes.iter().filter(|route| !service || route.channel.is_service());
+        routes.find_map(|route| Some((route, route.read(channel.as_str())?)))
     }
 
     /// Every route open for subscribing that has a channel of the pattern; none is an unknown channel.
@@ -51,13 +60,30 @@ impl RouteTable {
     }
 
     /// The record that a publish on `channel` becomes, all but its value.
-    pub fn target<'a>(&'a self, channel: &'a Channel) -> Result<Target, TargetError> {
+    pub fn target(&self, channel: &Channel) -> Result<Target, TargetError> {
         if channel.is_meta() {
             return Err(TargetError::UnknownChannel);
         }
-        let owned = |route: &'a Arc<Route>| Some((route, route.read(channel.as_str())?));
-        let (route, values) = self.routes.iter().find_map(owned).ok_or(TargetError::UnknownChannel)?;
+        let (route, values) = self.owning(channel).ok_or(TargetError::UnknownChannel)?;
         Target::new(route, &values)
+    }
+
+    /// The route of `channel` and where its replies are, if a publish there is a request.
+    pub fn request(&self, channel: &Channel) -> Option<(&Arc<Route>, &Arc<Reply>)> {
+        let route = self.owner(channel).filter(|_| channel.is_service())?;
+        Some((route, route.reply.as_ref()?))
+    }
+
+    /// The headers by which replies in `topic` tell what they answer; none if it is not a topic of replies.
+    pub fn correlation_headers(&self, topic: &str) -> Vec<Arc<str>> {
+        let replies = self.routes.iter().filter_map(|route| route.reply.as_ref());
+        let mut headers: Vec<_> = replies
+            .filter(|reply| *reply.topic == *topic)
+            .map(|reply| Arc::clone(&reply.correlation_header))
+            .collect();
+        headers.sort();
+        headers.dedup();
+        headers
     }
 
     /// Every route with all that can be read for it, most specific first. One whose topics no record can have is left out.

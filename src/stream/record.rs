@@ -20,7 +20,7 @@ pub struct Source {
 }
 
 /// A record's bytes, copied once from Kafka's memory into one buffer and shared by every [`Record`] made of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Body {
     bytes: Bytes,
     timestamp: Option<i64>,
@@ -55,6 +55,13 @@ pub struct Record {
     plain: OnceLock<Rendering>,
 }
 
+/// Of what is rendered already.
+struct Nothing;
+
+impl Render for Nothing {
+    fn data(&self, _: &RawRecord<'_>, _: &mut Vec<u8>) {}
+}
+
 // === impl Body ===
 
 impl Body {
@@ -80,6 +87,12 @@ impl Body {
         }
     }
 
+    /// The value's bytes; `None` is a tombstone.
+    pub fn value(&self) -> Option<&[u8]> {
+        let from = self.key.unwrap_or(0);
+        self.bytes.get(from..from + self.value?)
+    }
+
     /// Bytes held.
     pub fn len(&self) -> usize {
         self.bytes.len()
@@ -97,6 +110,19 @@ impl Record {
     /// A record of `source` on `channel`.
     pub fn new(channel: Channel, source: Option<Source>, body: Arc<Body>, render: Arc<dyn Render>) -> Self {
         Self { channel, source, patterns: true, lazy: None, body, render, plain: OnceLock::new() }
+    }
+
+    /// A message for one session, rendered already: `message` is one complete JSON object. It is in no topic.
+    pub fn message(channel: Channel, message: &[u8]) -> Self {
+        Self {
+            channel,
+            source: None,
+            patterns: false,
+            lazy: None,
+            body: Arc::new(Body::default()),
+            render: Arc::new(Nothing),
+            plain: OnceLock::from(Rendering::of_event(message)),
+        }
     }
 
     /// The same, for subscriptions with a wildcard only if `patterns`.
@@ -196,5 +222,8 @@ mod tests {
         );
         let expected = format!(r#"{{"channel":"/x/y","data":{raw:?}}}"#);
         assert_eq!(record.plain().event(), expected);
+        assert_eq!(Body::copy(&raw, true).value(), Some(&b"value"[..]));
+        assert_eq!(Body::copy(&RawRecord { key: Some(b"k"), ..raw }, false).value(), Some(&b"value"[..]));
+        assert_eq!(Body::copy(&RawRecord { value: None, ..raw }, true).value(), None);
     }
 }

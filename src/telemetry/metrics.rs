@@ -108,6 +108,13 @@ metrics! {
     Counter "halley_delivered_bytes" "Bytes of these events." { delivered_bytes }
     Gauge "halley_queue_bytes" "Bytes that wait for clients." { queue_bytes }
     Counter "halley_messages_refused" "Bayeux messages answered with an error, outcomes of publishes aside." { messages_refused }
+    Counter "halley_limited" "Bayeux messages refused by a limit, by the setting." {
+        limited_sessions_per_address { "limit" = "sessions_per_address" },
+        limited_subscriptions { "limit" = "subscriptions" },
+        limited_publish_rate { "limit" = "publish_rate" },
+        limited_in_flight_per_session { "limit" = "in_flight_per_session" },
+        limited_in_flight { "limit" = "in_flight" }
+    }
     Counter "halley_publishes" "Publishes answered, by outcome." {
         publishes_written { "outcome" = "written" },
         publishes_not_written { "outcome" = "not_written" },
@@ -115,11 +122,18 @@ metrics! {
         publishes_refused { "outcome" = "refused" }
     }
     Counter "halley_publish_twins" "Publishes that got the result of the one they repeat." { publish_twins }
+    Gauge "halley_service_requests_outstanding" "Requests of `/service` channels that wait for their reply." { service_requests_outstanding }
+    Counter "halley_service_requests" "Requests of `/service` channels that were written, by how they ended." {
+        service_replied { "result" = "reply" },
+        service_bad_replies { "result" = "bad_reply" },
+        service_timeouts { "result" = "timeout" }
+    }
 }
 
 metrics! {
     /// Numbers of the node.
     NodeMetrics;
+    Counter "halley_connections_refused" "Connections refused because too many were open." { connections_refused }
     Counter "halley_records_read" "Records read from Kafka." { records_read }
     Counter "halley_records_skipped" "Records not delivered because they are bad, by reason." {
         records_undecodable { "reason" = "undecodable" },
@@ -128,6 +142,12 @@ metrics! {
     }
     Counter "halley_records_missed" "Offsets that Kafka had deleted before they were read." { records_missed }
     Counter "halley_records_misplaced" "Records on another partition than `partitioner` says." { records_misplaced }
+    Counter "halley_service_replies_read" "Records read of reply topics." { service_replies_read }
+    Counter "halley_service_replies_dropped" "Replies that nobody waits for, by reason." {
+        service_replies_unexpected { "reason" = "unexpected" },
+        service_replies_foreign { "reason" = "foreign" },
+        service_replies_uncorrelated { "reason" = "uncorrelated" }
+    }
     Counter "halley_batches" "Batches of records handed to shards." { batches }
     Gauge "halley_partitions" "Partitions that are read." { partitions }
     Counter "halley_kafka_errors" "Errors that Kafka or the way to it reported." { kafka_errors }

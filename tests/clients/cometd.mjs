@@ -46,5 +46,6 @@ await obey({
     subscriptions.delete(channel);
   },
   publish: ({ channel, data }) => cometd.publish(channel, data, (reply) => say('publish', reply)),
+  call: ({ target, data, timeout }) => cometd.remoteCall(target, data, timeout, (reply) => say('answer', reply)),
   disconnect: () => cometd.disconnect((reply) => say('disconnect', reply)),
 });

@@ -8,6 +8,7 @@ mod connect;
 mod disconnect;
 mod handshake;
 mod hostile;
+mod limits;
 mod publish;
 mod raw;
 mod subscribe;

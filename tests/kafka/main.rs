@@ -10,5 +10,6 @@ mod command_line;
 mod publish;
 mod records;
 mod rig;
+mod service;
 mod tools;
 mod transactions;

@@ -255,7 +255,8 @@ impl Client {
     }
 
     fn sort(&mut self, message: Value) -> io::Result<()> {
-        if message.get("successful").is_none() {
+        // An answer on a /service channel has both.
+        if message.get("data").is_some() || message.get("successful").is_none() {
             self.events.push_back(message);
         } else if message["channel"] == "/meta/connect" {
             let goes_on = message["successful"] == true && message["advice"]["reconnect"] != "none";

@@ -43,6 +43,8 @@ impl Population {
             queue_bytes: 1 << 20,
             publishes_per_session: 4,
             activity: None,
+            publish_rate: None,
+            addresses: None,
         };
         let mut seed = 1_u64;
         let entropy = Box::new(move |bytes: &mut [u8]| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::topic::{Known, Reading, partitions_of};
-use super::{Effect, Interest, QUICK, RETRY, Reads, Start, Waiting};
+use super::{Effect, Interest, Listening, QUICK, RETRY, Reads, Start, Waiting};
 use crate::feed::SubscribeError;
 use crate::kafka::{Found, From, OffsetOf};
 use crate::stream::Topic;
@@ -291,7 +291,7 @@ impl<R: Reads> Interest<R> {
         let mut literals = demand.reads.iter().flat_map(Reads::literals);
         let nothing = start.positions.is_empty() && failure.is_none();
         // What is kept warm is kept, until it may be read.
-        if nothing && waiting.pattern.is_some() && literals.any(|name| denied.contains(name)) {
+        if nothing && waiting.pattern != Listening::Warm && literals.any(|name| denied.contains(name)) {
             self.leave(now, waiting.shard, &waiting.pattern);
             self.effects.push_back(Effect::Reply(waiting.ticket, Err(SubscribeError::Denied)));
             return;

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::rig::*;
+use crate::hub::{Addresses, Settings};
 
 #[test]
 fn a_good_reply_has_all_that_clients_need() {
@@ -140,4 +141,34 @@ fn sessions_that_never_connect_make_room_oldest_first() {
     rig.after(60_000);
     assert_eq!((rig.shard.unconnected, rig.shard.newcomers.len() < 2_000), (0, true));
     rig.end();
+}
+
+#[test]
+fn sessions_of_an_address_are_counted_over_the_shards() {
+    let shared = Addresses::new(2);
+    let counted = || Rig::with(Settings { addresses: Some(shared.clone()), ..settings() });
+    let (mut one, mut other) = (counted(), counted());
+    let first = client_id(&one.call(&handshake()));
+    client_id(&other.call(&handshake()));
+    for rig in [&mut one, &mut other] {
+        let refused = rig.call(&handshake());
+        let expected = json!([{"channel": "/meta/handshake", "id": "h", "successful": false, "error": "503::too_many_sessions"}]);
+        assert_eq!(json!(refused), expected);
+        assert_eq!(
+            (rig.shard.stats().handshakes_refused, rig.shard.stats().limited.sessions_per_address),
+            (1, 1)
+        );
+    }
+    other.peer = [10, 0, 0, 1].into();
+    client_id(&other.call(&handshake()));
+    other.peer = one.peer;
+    one.call(&disconnect(&first));
+    client_id(&other.call(&handshake()));
+    // What expires gives its place back, too.
+    other.after(100_000);
+    assert_eq!(other.shard.stats().sessions, 0);
+    client_id(&one.call(&handshake()));
+    client_id(&one.call(&handshake()));
+    one.end();
+    other.end();
 }

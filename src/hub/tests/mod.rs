@@ -11,6 +11,7 @@ mod lazy;
 mod property;
 mod publish;
 mod rig;
+mod service;
 mod slow;
 mod sockets;
 mod subscribe;

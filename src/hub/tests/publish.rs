@@ -1,10 +1,12 @@
 //! Publishes: order, bounds, and those that are sent again.
 
+use std::num::NonZeroU32;
+
 use serde_json::{Value, json};
 
 use super::rig::*;
 use crate::bayeux::Error;
-use crate::hub::Input;
+use crate::hub::{Input, Settings};
 
 fn ids(messages: &[Value]) -> Vec<Value> {
     messages.iter().map(|reply| reply["id"].clone()).collect()
@@ -172,5 +174,28 @@ fn a_session_that_ended_is_answered_what_it_published_before() {
     rig.call(&disconnect(&id));
     rig.produce(Ok(()));
     assert_eq!(ids(&rig.response(http).unwrap()), ["p"]);
+    rig.end();
+}
+
+#[test]
+fn a_session_publishes_so_often_and_no_more() {
+    let mut rig = Rig::with(Settings { publish_rate: NonZeroU32::new(3), ..settings() });
+    let (id, other) = (rig.poller(), rig.poller());
+    let ask = |rig: &mut Rig, id: &str, n: i32| {
+        let http = rig.post(&publish(id, &n.to_string(), "/a", &json!(n)));
+        if rig.produced.is_empty() {
+            return rig.response(http).unwrap()[0]["error"].clone();
+        }
+        rig.produce(Ok(()));
+        rig.response(http).unwrap()[0]["successful"].clone()
+    };
+    for n in 0..3 {
+        assert_eq!(ask(&mut rig, &id, n), true);
+    }
+    assert_eq!(ask(&mut rig, &id, 3), "429:/a:publish_rate");
+    assert_eq!(ask(&mut rig, &other, 3), true);
+    rig.after(334);
+    assert_eq!((ask(&mut rig, &id, 4), ask(&mut rig, &id, 5)), (json!(true), json!("429:/a:publish_rate")));
+    assert_eq!(rig.shard.stats().limited.publish_rate, 2);
     rig.end();
 }

@@ -38,6 +38,7 @@ pub(super) struct Produced {
     pub(super) ticket: PublishTicket,
     pub(super) session: SessionKey,
     pub(super) channel: String,
+    pub(super) id: Option<String>,
     pub(super) data: String,
     pub(super) binary: Option<String>,
 }
@@ -69,6 +70,7 @@ pub(super) struct Rig {
     pub(super) demand: HashMap<Pattern, i64>,
     pub(super) produced: VecDeque<Produced>,
     pub(super) closed: Vec<Closed>,
+    pub(super) ended: Vec<SessionKey>,
     topics: HashMap<String, Arc<Topic>>,
 }
 
@@ -109,6 +111,8 @@ pub(super) fn settings() -> Settings {
         queue_bytes: 10_000,
         publishes_per_session: 4,
         activity: None,
+        publish_rate: None,
+        addresses: None,
     }
 }
 
@@ -160,6 +164,7 @@ impl Rig {
             demand: HashMap::new(),
             produced: VecDeque::new(),
             closed: Vec::new(),
+            ended: Vec::new(),
             topics: HashMap::new(),
         }
     }
@@ -194,11 +199,13 @@ impl Rig {
                     *listeners -= 1;
                     assert!(*listeners >= 0, "unsubscribed too often from {pattern}");
                 }
-                Output::Publish { ticket, session, channel, data, binary } => {
+                Output::Ended(session) => self.ended.push(session),
+                Output::Publish { ticket, session, channel, id, data, binary } => {
                     self.produced.push_back(Produced {
                         ticket,
                         session,
                         channel: channel.as_str().into(),
+                        id: id.map(|id| String::from_utf8(id.to_vec()).unwrap()),
                         data: String::from_utf8(data.to_vec()).unwrap(),
                         binary: binary.map(|binary| String::from_utf8(binary.to_vec()).unwrap()),
                     });

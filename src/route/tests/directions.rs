@@ -238,3 +238,35 @@ routes:
     assert_eq!(data(&record("a", Some(key), None)), "null");
     assert_eq!(data(&record("b", None, Some(br#"{"after": {"a" : 1}}"#))), r#"{"a" : 1}"#);
 }
+
+#[test]
+fn requests_are_what_routes_under_service_say() {
+    let table = table(
+        r#"
+routes:
+  - { name: ask, channel: "/service/{what}", topic: asked, key: "{what}", publish: {}, reply: { topic: replies } }
+  - name: also
+    channel: /service/also
+    topic: asked-also
+    publish:
+    reply: { topic: replies, timeout: 500ms, correlation_header: cid, reply_topic_header: to }
+  - { name: log, channel: /service/log, topic: log, publish: {} }
+  - { name: wide, channel: "/{a**}", topic: wide, key: "{a**}", publish: {} }
+"#,
+    );
+    let see = |text: &str| {
+        let channel = channel(text);
+        let (route, reply) = table.request(&channel)?;
+        Some((route.name().to_string(), reply.timeout.as_millis(), reply.correlation_header.to_string()))
+    };
+    assert_eq!(see("/service/x"), Some(("ask".into(), 8000, "correlation-id".into())));
+    assert_eq!(see("/service/also"), Some(("also".into(), 500, "cid".into())));
+    assert_eq!(see("/service/log"), None);
+    assert_eq!(see("/a/b"), None);
+    assert!(table.target(&channel("/a/b")).is_ok());
+    assert!(table.target(&channel("/service/log")).is_ok());
+    // A template that begins with a variable has no such channels: what is written there would never be read back.
+    assert_eq!(table.target(&channel("/service/x/y")).unwrap_err(), TargetError::UnknownChannel);
+    assert_eq!(table.correlation_headers("replies"), ["cid".into(), "correlation-id".into()]);
+    assert!(table.correlation_headers("asked").is_empty());
+}

@@ -157,3 +157,39 @@ fn overlaps_say_who_owns_what() {
     );
     assert_eq!(explain::overlaps(&table("routes: []")), "");
 }
+
+#[test]
+fn a_request_is_explained() {
+    let table = table(
+        r"
+routes:
+  - name: quote
+    channel: /service/quote
+    topic: quotes
+    publish:
+    reply: { topic: quote-replies, timeout: 1500ms }
+  - { name: log, channel: /service/log, topic: log, publish: {} }
+",
+    );
+    assert_eq!(
+        lines(&explain::table(&table)),
+        [
+            "ROUTE  CHANNEL         TOPIC   KEY  SUBSCRIBE  PUBLISH                      KEY FORMAT  VALUE FORMAT",
+            "quote  /service/quote  quotes  -    no         yes, reply in quote-replies  text        json",
+            "log    /service/log    log     -    no         yes                          text        json",
+        ]
+    );
+    let see = |text: &str| explain::channel(&table, &pattern(text));
+    assert_eq!(
+        lines(&see("/service/quote"))[6..],
+        [
+            "  nothing: a subscribe succeeds, and records nothing",
+            "",
+            "publish:",
+            "  quote  writes to topic quotes, no key, json value, partition by murmur2 of the channel",
+            "  header correlation-id: a text of its own; header reply-to: \"quote-replies\"",
+            "  the reply is the record of topic quote-replies with that correlation-id, within 1500ms",
+        ]
+    );
+    assert_eq!(lines(&see("/service/log")).last(), Some(&"  no reply but that Kafka has it"));
+}

@@ -123,7 +123,6 @@ fn what_does_not_work_yet_is_refused() {
         ("dead_letter: dlq", "5:18"),
         ("slow_consumer: conflate", "5:20"),
         ("recipient: key", "5:16"),
-        ("reply: { topic: r }", "5:12"),
         ("subscribe: { start: earliest }", "5:25"),
         ("subscribe: { start: 10m }", "5:25"),
         ("subscribe: { allow: true }", "5:25"),
@@ -259,6 +258,46 @@ fn directions_that_cannot_work() {
         (
             "name: a\nchannel: /service/a\ntopic: a\nsubscribe: true\npublish:",
             "5:16: route a.subscribe: records never map to /service (write subscribe: false, or leave it out)",
+        ),
+        (
+            "name: a\nchannel: /service/a\nlocal: true\npublish:",
+            "3:14: route a.local: unreachable: nobody can subscribe to /service, so nobody would get anything (give it a topic)",
+        ),
+        (
+            "name: a\nchannel: /a\ntopic: a\npublish:\nreply: { topic: r }",
+            "6:12: route a.reply: only a route under /service has replies (the channel has to begin with /service/)",
+        ),
+        (
+            "name: a\nchannel: /service/a\ntopic: a\nreply: { topic: r }",
+            "3:14: route a.channel: it is open neither for subscribing nor for publishing (add publish:)",
+        ),
+        (
+            "name: a\nchannel: /service/a\ntopic: a\npublish:\nreply: { topic: a }",
+            "6:12: route a.reply: requests would be read as replies: topic a may be a",
+        ),
+        (
+            "name: a\nchannel: '/service/{x}'\ntopic: 'r.{x}'\npublish:\nreply: { topic: r.x }",
+            "6:12: route a.reply: requests would be read as replies: topic r.{x} may be r.x",
+        ),
+        (
+            "name: a\nchannel: /service/a\ntopic: a\npublish:\nreply: { topic: 'r.{x}' }",
+            "6:21: route a.reply.topic: \"r.{x}\" is not a name that Kafka allows (one topic, no template: letters, digits, '.', '_' and '-', at most 249)",
+        ),
+        (
+            "name: a\nchannel: /service/a\ntopic: a\npublish:\nreply: { topic: r, timeout: 8 }",
+            "6:33: route a.reply.timeout: \"8\" is not a duration from 1ms to 1h (such as 8s or 500ms)",
+        ),
+        (
+            "name: a\nchannel: /service/a\ntopic: a\npublish:\nreply: { topic: r, correlation_header: reply-to }",
+            "6:12: route a.reply: correlation_header and reply_topic_header are both reply-to",
+        ),
+        (
+            "name: a\nchannel: /service/a\ntopic: a\npublish: { headers: { reply-to: x } }\nreply: { topic: r }",
+            "6:12: route a.reply: publish.headers writes the header reply-to as well",
+        ),
+        (
+            "name: a\nchannel: '/service/{x}'\ntopic: a\nbind: { x: 'header:correlation-id' }\npublish:\nreply: { topic: r }",
+            "7:12: route a.reply: bind writes the header correlation-id as well",
         ),
         ("name: a\nchannel: /a", "2:5: route a.topic: missing (a route without topic is local: true)"),
         (

@@ -97,6 +97,8 @@ impl Driver {
                 queue_bytes: settings.queue.bytes,
                 publishes_per_session: settings.publish.in_flight_per_session,
                 activity: None,
+                publish_rate: settings.limits.publish_rate,
+                addresses: None,
             },
             Box::new(|bytes| getrandom::fill(bytes).unwrap()),
             Box::new(|| 0),
@@ -157,7 +159,7 @@ impl Driver {
                     waiting.send(response).err().map(|_| Input::Lost(http))
                 }
                 Output::Subscribe(ticket, _) => Some(Input::Subscribed(ticket, Ok(Positions::default()))),
-                Output::Unsubscribe(_) => None,
+                Output::Unsubscribe(_) | Output::Ended(_) => None,
                 Output::Publish { ticket, .. } => Some(Input::Published(ticket, Ok(()))),
                 Output::Close { socket, code, reason, grace } => {
                     if let Some(link) = self.links.borrow().get(&socket) {
