@@ -1,9 +1,5 @@
 //! npm `cometd` in Node: the library that most pages use.
 
-use std::time::{Duration, Instant};
-
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
 use serde_json::{Value, json};
 
 use crate::support::driver::Driver;
@@ -84,73 +80,6 @@ fn cometd(transport: &str) {
     assert_eq!(node.expect("unsubscribe", |_| true)["successful"], true);
     node.tell(&json!({ "do": "disconnect" }));
     assert_eq!(node.expect("disconnect", |_| true)["successful"], true);
-}
-
-/// Answers the next request of a topic as any service would.
-fn answer_next(requests: &BaseConsumer, replies: &Writer, value: &str) -> String {
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
-        assert!(Instant::now() < end, "no request");
-        let Some(Ok(request)) = requests.poll(Duration::from_millis(100)) else { continue };
-        let header = |name: &str| {
-            let headers = request.headers().expect("headers");
-            let value = headers.iter().find(|header| header.key == name).and_then(|header| header.value);
-            std::str::from_utf8(value.expect("a header")).expect("UTF-8").to_owned()
-        };
-        let (id, topic) = (header("correlation-id"), header("reply-to"));
-        replies.send_record(&topic, None, None, Some(value.as_bytes()), &[("correlation-id", &id)]);
-        replies.flush();
-        return std::str::from_utf8(request.payload().expect("a value")).expect("UTF-8").to_owned();
-    }
-}
-
-/// R27, W6: `remoteCall` of the library, unchanged.
-#[test]
-fn a_remote_call_is_answered_by_a_service_behind_kafka() {
-    let kafka = Kafka::shared();
-    let topic = unique("quotes");
-    let replies = format!("{topic}-replies");
-    kafka.create_topic(&topic, 1);
-    kafka.create_topic(&replies, 2);
-    let routes = format!(
-        "routes: [{{ name: q, channel: /service/quote, topic: {topic}, publish: {{}}, reply: {{ topic: {replies}, timeout: 1s }} }}]"
-    );
-    let gateway = Gateway::start(kafka, &routes);
-    let requests: BaseConsumer = kafka
-        .config()
-        .set("group.id", &topic)
-        .set("auto.offset.reset", "earliest")
-        .create()
-        .expect("a consumer");
-    requests.subscribe(&[&topic]).expect("a subscription");
-    let writer = Writer::new(kafka);
-    for transport in ["websocket", "long-polling"] {
-        let mut node = Driver::node("cometd.mjs", &["cometd", &gateway.url(), transport]);
-        node.expect("handshake", |m| m["successful"] == true);
-        let call = |node: &mut Driver, target: &str, data: &Value| {
-            node.tell(&json!({ "do": "call", "target": target, "data": data, "timeout": 10_000 }));
-        };
-        call(&mut node, "quote", &json!({ "symbol": "ACME" }));
-        let asked = answer_next(&requests, &writer, r#"{"price":102.40,"name":"Zoë"}"#);
-        assert_eq!(asked, r#"{"symbol":"ACME"}"#);
-        let answer = node.expect("answer", |_| true);
-        assert_eq!((&answer["channel"], &answer["successful"]), (&json!("/service/quote"), &json!(true)));
-        assert_eq!(answer["data"], json!({ "price": 102.4, "name": "Zoë" }));
-        // Nobody answers: the gateway says so before the client's own patience ends.
-        call(&mut node, "/quote", &json!(1));
-        let answer = node.expect("answer", |_| true);
-        assert_eq!((&answer["successful"], &answer["data"]), (&json!(false), &Value::Null));
-        assert_eq!(answer["error"], "504:/service/quote:reply_timeout");
-        answer_next(&requests, &writer, "\"too late\"");
-        // Nor does anybody know this one.
-        call(&mut node, "/nothing", &json!(1));
-        let answer = node.expect("answer", |_| true);
-        assert_eq!(answer["error"], "404:/service/nothing:unknown_channel");
-        // And after all that it works still.
-        call(&mut node, "quote", &json!(2));
-        answer_next(&requests, &writer, "[2]");
-        assert_eq!(node.expect("answer", |_| true)["data"], json!([2]));
-    }
 }
 
 #[test]

@@ -65,6 +65,11 @@ impl Release {
     }
 }
 
+/// The newest release and the oldest, for tests of their own.
+pub fn newest_and_oldest(url: &str, transport: &str) -> [Driver; 2] {
+    [&V9, &V5].map(|release| release.start(&[url, transport, ""]))
+}
+
 fn client(release: &'static Release, transport: &'static str, extension: &'static str) -> Client {
     let name = match (transport, release.version) {
         ("long-polling", _) => "CometD Java client, Jetty HTTP",

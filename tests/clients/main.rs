@@ -11,6 +11,7 @@ mod java;
 mod node;
 mod page;
 mod party;
+mod remote_call;
 mod scenario;
 mod scripts;
 mod table;

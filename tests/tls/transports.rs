@@ -142,3 +142,46 @@ fn a_shutdown_lets_everybody_go() {
     drop((poll, ws));
     assert!(secure.gateway.wait(Duration::from_secs(10)).success());
 }
+
+/// A connection takes a place of `limits.sockets` from its first byte to its last, also one whose handshake fails, and one that became a WebSocket and moved.
+#[test]
+fn open_connections_are_bounded() {
+    let secure = Secure::start("shards: 4\nlimits: { sockets: 2, header_timeout: 2s }");
+    let bridge = secure.bridge();
+    let works =
+        || Http::try_connect(bridge.addr()).is_ok_and(|mut http| http.post("/cometd", HANDSHAKE).is_ok());
+    for _ in 0..3 {
+        // Those before may be on their way out still.
+        let (mut http, mut id) = (None, String::new());
+        eventually(Duration::from_secs(10), "there is room for one", || {
+            let mut one = Http::connect(bridge.addr());
+            let Ok(reply) = one.post("/cometd", HANDSHAKE) else { return false };
+            reply.json()[0]["clientId"].as_str().unwrap().clone_into(&mut id);
+            http = Some(one);
+            true
+        });
+        let mut ws = Ws::connect(bridge.addr(), "/cometd");
+        ws.send_text(
+            &json!([{ "channel": "/meta/connect", "clientId": id, "connectionType": "websocket" }])
+                .to_string(),
+        )
+        .unwrap();
+        ws.receive(Instant::now() + Duration::from_secs(10)).unwrap();
+        assert!(!works(), "there are two");
+        drop((http, ws));
+        eventually(Duration::from_secs(10), "there is room when they are gone", works);
+        eventually(Duration::from_secs(10), "and for two", || {
+            let [one, two] = [(); 2].map(|()| Http::try_connect(bridge.addr()));
+            one.is_ok_and(|mut one| {
+                one.post("/cometd", HANDSHAKE).is_ok()
+                    && two.is_ok_and(|mut two| two.post("/cometd", HANDSHAKE).is_ok())
+            })
+        });
+    }
+    assert!(secure.gateway.metric("halley_connections_refused_total", &[]) > 2.5);
+    // Who says nothing, or no TLS, has its place for a while.
+    let silent = [(); 2].map(|()| Http::connect(secure.gateway.addr()));
+    assert!(!works());
+    eventually(Duration::from_secs(10), "there is room after the time-out of handshakes", works);
+    drop(silent);
+}

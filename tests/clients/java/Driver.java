@@ -81,6 +81,9 @@ public class Driver {
             case "publish":
                 client.getChannel(channel).publish(command.get("data"), reply -> say("publish", reply));
                 break;
+            case "call":
+                client.remoteCall((String)command.get("target"), command.get("data"), reply -> say("answer", reply));
+                break;
             case "disconnect":
                 client.disconnect(reply -> say("disconnect", reply));
                 break;
