@@ -25,6 +25,8 @@ routes:
     value_format: text
     publish:
     reply: { topic: text-replies, correlation_header: cid, reply_topic_header: rt }
+  - { name: part, channel: /service/part, topic: asked, data: "value:/price", publish: {}, reply: { topic: text-replies } }
+  - { name: bytes, channel: /service/bytes, topic: asked, value_format: bytes, publish: {}, reply: { topic: text-replies } }
   - { name: log, channel: "/service/log", topic: logs, publish: {} }
   - { name: any, channel: "/{a}/quote", topic: any, key: "{a}", publish: {} }
 "#;
@@ -235,12 +237,23 @@ fn a_reply_has_the_format_of_its_route() {
         rig.words(),
         [r#"1 {"channel":"/service/text/x","data":"a \"word\"","id":1,"successful":true}"#]
     );
+    let id = rig.asked(1, "c", "/service/bytes", "3");
+    rig.reply(&id, Some("abcd"));
+    assert_eq!(
+        rig.words(),
+        [
+            r#"1 {"channel":"/service/bytes","data":{"data":"vpA.S","last":true},"ext":{"binary":{}},"id":3,"successful":true}"#
+        ]
+    );
+    let id = rig.asked(1, "d", "/service/part", "4");
+    rig.reply(&id, Some(r#"{"price":1.10}"#));
+    assert_eq!(rig.words(), [r#"1 {"channel":"/service/part","data":1.10,"id":4,"successful":true}"#]);
     let id = rig.asked(1, "b", "/service/quote", "2");
     rig.reply(&id, Some("{"));
     let words = rig.words();
     let refused = r#"1 {"channel":"/service/quote","id":2,"data":null,"successful":false,"error":"502:/service/quote:bad_reply, it is not JSON"#;
     assert!(words[0].starts_with(refused), "{words:?}");
-    assert_eq!((rig.requests.stats().replies, rig.requests.stats().bad_replies), (1, 1));
+    assert_eq!((rig.requests.stats().replies, rig.requests.stats().bad_replies), (3, 1));
     rig.end();
 }
 
