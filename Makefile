@@ -29,7 +29,7 @@ dev:
 	@exec "$$CARGO_TARGET_DIR/release/halley" dev
 
 test:
-	@scripts/need build demo kafka clients java-clients python-clients browser cometd toxiproxy
+	@scripts/need build demo kafka clients java-clients python-clients browser cometd toxiproxy kosoku
 	$(STEP) "Format" cargo fmt --all --check
 	$(STEP) "Lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(STEP) "Unit tests" cargo test --quiet --lib --bins $(QUICK)
@@ -39,8 +39,8 @@ test:
 	$(STEP) "Load, start and memory" cargo test --release --test load -- --test-threads=1 --nocapture
 
 soak:
-	@scripts/need build kafka
-	$(STEP) "Soak" cargo test --release --test load --test chaos --test tls -- --ignored --test-threads=1 --nocapture
+	@scripts/need build kafka kosoku
+	$(STEP) "Soak" cargo test --release --test load --test chaos --test tls --test autobahn -- --ignored --test-threads=1 --nocapture
 
 bench:
 	@scripts/need build kafka

@@ -90,6 +90,7 @@ const KNOWN_ONLY_TO: &[(&str, &[&str])] = &[
     ("hyper_util", &["net", "transport", "proxy", "admin"]),
     ("krafka", &["kafka"]),
     ("rustls", &["net", "kafka"]),
+    ("flate2", &["stream", "transport"]),
 ];
 
 #[test]

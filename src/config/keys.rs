@@ -97,6 +97,16 @@ pub(super) const KEYS: &[Key] = &[
         },
     ),
     key(
+        "bayeux.websocket.compression",
+        "true",
+        "`true`, `false`",
+        "WebSockets are compressed (`permessage-deflate`) for clients that offer it: events of 1 KiB and more.",
+        |s, v| {
+            s.bayeux.websocket.compression = v.boolean()?;
+            Ok(())
+        },
+    ),
+    key(
         "bayeux.timeout",
         "30s",
         "duration",

@@ -56,6 +56,8 @@ pub struct Bayeux {
     pub path: Vec<String>,
     /// Transports that are offered.
     pub transports: Transports,
+    /// WebSockets.
+    pub websocket: WebSocket,
     /// How long a `/meta/connect` is held.
     pub timeout: Duration,
     /// How long clients wait between two `/meta/connect`.
@@ -93,6 +95,13 @@ pub struct Transports {
     pub websocket: bool,
     /// `long-polling`
     pub long_polling: bool,
+}
+
+/// Settings of WebSockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    /// Whether messages are compressed for clients that offer it.
+    pub compression: bool,
 }
 
 /// Attributes of the `BAYEUX_BROWSER` cookie.
@@ -251,6 +260,7 @@ impl Default for Bayeux {
         Self {
             path: vec!["/cometd".to_owned()],
             transports: Transports { websocket: true, long_polling: true },
+            websocket: WebSocket { compression: true },
             timeout: Duration::from_secs(30),
             interval: Duration::ZERO,
             max_interval: Duration::from_mins(1),

@@ -467,8 +467,8 @@ impl Hub for Driver {
         }
     }
 
-    fn open(&self, link: Rc<Link>) -> SocketKey {
-        let key = self.hub.borrow_mut().open_socket();
+    fn open(&self, link: Rc<Link>, compressed: bool) -> SocketKey {
+        let key = self.hub.borrow_mut().open_socket(compressed);
         self.links.borrow_mut().insert(key, link);
         key
     }

@@ -57,28 +57,28 @@ impl Shard {
         if session.extras.is_some() || event.lazy.is_some() {
             return self.enqueue_apart(key, event, now);
         }
-        let size = event.plain().frame().len();
-        self.stats.deliveries += 1;
-        self.stats.delivered_bytes += size as u64;
-        let waiting = match session.socket.and_then(|key| Some((key, self.sockets.get_mut(key)?))) {
+        let (size, waiting) = match session.socket.and_then(|key| Some((key, self.sockets.get_mut(key)?))) {
             Some((socket_key, socket)) if !session.in_doubt => {
-                socket.outbox.event(event);
+                let size = socket.outbox.event(event);
                 if !socket.dirty {
                     socket.dirty = true;
                     self.dirty.push_back(socket_key);
                 }
-                socket.outbox.event_bytes() + session.queued_bytes
+                (size, socket.outbox.event_bytes() + session.queued_bytes)
             }
             _ => {
+                let size = event.plain().frame().len();
                 session.queue.push_back(event);
                 session.queued_bytes += size;
                 if !session.touched {
                     session.touched = true;
                     self.touched.push(key);
                 }
-                session.queued_bytes
+                (size, session.queued_bytes)
             }
         };
+        self.stats.deliveries += 1;
+        self.stats.delivered_bytes += size as u64;
         // A single event larger than the queue may pass an empty one.
         if waiting > self.settings.queue_bytes.max(size) {
             self.overfull.push(key);

@@ -31,6 +31,8 @@ pub struct Outbox {
     owes: bool,
     /// Batches that wait.
     batches: u32,
+    /// Whether the socket takes compressed frames. Never changes: a frame is counted out as it was counted in.
+    compressed: bool,
 }
 
 #[derive(Debug)]
@@ -60,9 +62,9 @@ pub(super) struct Unwritten {
 // === impl Item ===
 
 impl Item {
-    fn frame(&self) -> &Bytes {
+    fn frame(&self, compressed: bool) -> &Bytes {
         match self {
-            Self::Event(event) => event.plain().frame(),
+            Self::Event(event) => frame_of(event, compressed),
             Self::Replies(replies) => &replies.frame,
         }
     }
@@ -71,10 +73,17 @@ impl Item {
 // === impl Outbox ===
 
 impl Outbox {
-    /// Queues an event.
-    pub(super) fn event(&mut self, event: Event) {
-        self.event_bytes += event.plain().frame().len();
+    /// For a socket that takes compressed frames, or only plain ones.
+    pub(super) fn new(compressed: bool) -> Self {
+        Self { compressed, ..Self::default() }
+    }
+
+    /// Queues an event; how many bytes that are.
+    pub(super) fn event(&mut self, event: Event) -> usize {
+        let size = frame_of(&event, self.compressed).len();
+        self.event_bytes += size;
         self.items.push_back(Item::Event(event));
+        size
     }
 
     /// Queues a frame of replies.
@@ -109,7 +118,7 @@ impl Outbox {
             if bytes >= TURN {
                 break;
             }
-            let rest = item.frame().get(skip..).unwrap_or_default();
+            let rest = item.frame(self.compressed).get(skip..).unwrap_or_default();
             *slice = IoSlice::new(rest);
             bytes += rest.len();
             filled += 1;
@@ -122,7 +131,7 @@ impl Outbox {
     pub fn wrote(&mut self, count: usize) {
         self.written += count;
         while let Some(first) = self.items.front() {
-            let length = first.frame().len();
+            let length = first.frame(self.compressed).len();
             if self.written < length {
                 break;
             }
@@ -147,6 +156,14 @@ impl Outbox {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// What is missing of a frame that is written in part; empty if none is.
+    pub fn rest(&self) -> Bytes {
+        match self.items.front() {
+            Some(first) if self.written > 0 => first.frame(self.compressed).slice(self.written..),
+            _ => Bytes::new(),
+        }
     }
 
     /// Bytes of replies that wait: what a reader of requests is held back by.
@@ -174,7 +191,7 @@ impl Outbox {
             let whole = self.written == 0 || !kept.is_empty();
             match item {
                 Item::Event(event) if whole => {
-                    self.event_bytes -= event.plain().frame().len();
+                    self.event_bytes -= frame_of(&event, self.compressed).len();
                     events.push_back(event);
                 }
                 Item::Replies(replies) if whole && replies.batch => {
@@ -212,10 +229,15 @@ impl Outbox {
     }
 }
 
+/// The frame of an event, as a socket takes it.
+fn frame_of(event: &Event, compressed: bool) -> &Bytes {
+    if compressed { event.plain().compressed_frame() } else { event.plain().frame() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::tests::event;
+    use crate::hub::tests::{event, event_of};
 
     fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
         let mut out = Vec::new();
@@ -245,6 +267,42 @@ mod tests {
             }
             assert_eq!(drain(&mut outbox, step), expected);
             assert_eq!((outbox.event_bytes(), outbox.reply_bytes()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn compressed_frames_are_shared_and_counted_as_they_are() {
+        let large = format!("\"{}\"", "x".repeat(3000));
+        for step in [1, 7, 1000] {
+            let mut outbox = Outbox::new(true);
+            let mut other = Outbox::new(true);
+            let mut plain = Outbox::new(false);
+            let mut expected = Vec::new();
+            for n in 0..4 {
+                let event = if n % 2 == 0 { event("/a", n) } else { event_of("/a", &large) };
+                expected.extend_from_slice(event.plain().compressed_frame());
+                assert_eq!(outbox.event(event.clone()), event.plain().compressed_frame().len());
+                other.event(event.clone());
+                plain.event(event);
+            }
+            assert_eq!((outbox.event_bytes(), other.event_bytes()), (expected.len(), expected.len()));
+            assert!(expected.len() < 300 && plain.event_bytes() > 6000);
+            let [mut ours, mut others] = [[IoSlice::new(&[]); 4]; 2];
+            assert_eq!((outbox.fill(&mut ours), other.fill(&mut others)), (4, 4));
+            assert_eq!(ours.each_ref().map(|it| it.as_ptr()), others.each_ref().map(|it| it.as_ptr()));
+            // The second event, written in part, stays; what moves on is counted out as it was counted in.
+            let [first, second] = [ours[0].len(), ours[1].len()];
+            let rest = &expected[first + 1..first + second];
+            other.wrote(first + 1);
+            assert_eq!(other.rest(), rest);
+            assert_eq!(other.take_events().len(), 2);
+            assert_eq!(other.event_bytes(), rest.len() + 1);
+            assert_eq!(drain(&mut other, step), rest);
+            assert_eq!((other.event_bytes(), other.rest()), (0, Bytes::new()));
+            assert_eq!(drain(&mut outbox, step), expected);
+            assert_eq!(outbox.event_bytes(), 0);
+            plain.wrote(plain.event_bytes());
+            assert!(plain.is_empty());
         }
     }
 

@@ -145,9 +145,9 @@ impl Shard {
         self.timers.peek().map(|Reverse(timer)| timer.at)
     }
 
-    /// Adds a WebSocket, which may be silent for as long as it likes.
-    pub fn open_socket(&mut self) -> SocketKey {
-        let socket = self.sockets.insert(Socket::default());
+    /// Adds a WebSocket, which may be silent for as long as it likes. Events for it are compressed if it takes `compressed` frames.
+    pub fn open_socket(&mut self, compressed: bool) -> SocketKey {
+        let socket = self.sockets.insert(Socket { outbox: Outbox::new(compressed), ..Socket::default() });
         if self.draining.is_some() {
             self.going_away(socket);
         }

@@ -1,5 +1,6 @@
 //! Records, spans and positions: what flows from Kafka to the sessions. Pure.
 
+mod deflate;
 mod positions;
 mod raw;
 mod record;
@@ -10,6 +11,6 @@ mod span;
 pub use positions::Positions;
 pub use raw::RawRecord;
 pub use record::{Body, Record, Render, Source};
-pub use rendering::{Rendering, text_frame};
+pub use rendering::{Rendering, compressed_text_frame, text_frame};
 pub use seam::{Admit, Seam};
 pub use span::{Batch, Span, Topic};

@@ -1,6 +1,18 @@
 //! A record as clients receive it: made once, shared by every session.
 
+use std::sync::OnceLock;
+
 use bytes::{BufMut, Bytes, BytesMut};
+
+use super::deflate::deflate;
+
+/// FIN and the opcode of a text frame (RFC 6455 §5.2).
+const TEXT: u8 = 0x81;
+/// RSV1: the message is compressed (RFC 7692 §6).
+const COMPRESSED: u8 = 0x40;
+
+/// Frames below this size are not compressed: it saves less than it costs (docs/decisions/0014-shared-compression.md).
+const WORTH_COMPRESSING: usize = 1024;
 
 /// One delivery, `{"channel":…,"data":…}`, ready for every transport.
 ///
@@ -9,6 +21,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub struct Rendering {
     frame: Bytes,
     header: u8,
+    compressed: OnceLock<Option<Bytes>>,
 }
 
 impl Rendering {
@@ -16,17 +29,27 @@ impl Rendering {
     pub fn of_event(event: &[u8]) -> Self {
         let payload = event.len() + 2;
         let mut out = BytesMut::with_capacity(payload + 10);
-        put_text_header(&mut out, payload);
+        put_header(&mut out, TEXT, payload);
         let header = u8::try_from(out.len()).unwrap_or_default();
         out.put_u8(b'[');
         out.put_slice(event);
         out.put_u8(b']');
-        Self { frame: out.freeze(), header }
+        Self { frame: out.freeze(), header, compressed: OnceLock::new() }
     }
 
     /// The WebSocket frame, header included (servers do not mask, RFC 6455 §5.1).
     pub fn frame(&self) -> &Bytes {
         &self.frame
+    }
+
+    /// The frame for a WebSocket that takes compressed ones (RFC 7692, without context take-over): made by the first call, and the plain one
+    /// if it is not shorter by that.
+    pub fn compressed_frame(&self) -> &Bytes {
+        if self.frame.len() < WORTH_COMPRESSING {
+            return &self.frame;
+        }
+        let compress = || compressed_text_frame(self.frame.get(usize::from(self.header)..)?);
+        self.compressed.get_or_init(compress).as_ref().unwrap_or(&self.frame)
     }
 
     /// The event alone, without the array around it.
@@ -42,16 +65,24 @@ impl Rendering {
 
 /// Frames `payload`, a complete JSON array, as one WebSocket text message.
 pub fn text_frame(payload: &[u8]) -> Bytes {
+    frame(TEXT, payload)
+}
+
+/// The same compressed (RFC 7692); `None` if that does not make it shorter.
+pub fn compressed_text_frame(payload: &[u8]) -> Option<Bytes> {
+    deflate(payload, |compressed| frame(TEXT | COMPRESSED, compressed))
+}
+
+fn frame(first: u8, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(payload.len() + 10);
-    put_text_header(&mut out, payload.len());
+    put_header(&mut out, first, payload.len());
     out.put_slice(payload);
     out.freeze()
 }
 
-/// The header of an unmasked, unfragmented text frame (RFC 6455 §5.2).
-fn put_text_header(out: &mut BytesMut, payload: usize) {
-    const FIN_TEXT: u8 = 0x81;
-    out.put_u8(FIN_TEXT);
+/// The header of an unmasked frame (RFC 6455 §5.2).
+fn put_header(out: &mut BytesMut, first: u8, payload: usize) {
+    out.put_u8(first);
     if let Ok(short @ 0..=125) = u8::try_from(payload) {
         out.put_u8(short);
     } else if let Ok(medium) = u16::try_from(payload) {
@@ -77,5 +108,16 @@ mod tests {
             assert_eq!(rendering.event_len(), length);
             assert_eq!(text_frame(&rendering.frame()[header..]), *rendering.frame());
         }
+    }
+
+    #[test]
+    fn a_compressed_frame_is_made_once_and_only_where_it_helps() {
+        let rendering = Rendering::of_event(&[b'x'; 2000]);
+        let compressed = rendering.compressed_frame();
+        assert!(compressed.len() < 100 && compressed[0] == 0xC1);
+        assert_eq!(rendering.compressed_frame().as_ptr(), compressed.as_ptr());
+        assert_eq!(*compressed, compressed_text_frame(&rendering.frame()[4..]).unwrap());
+        let small = Rendering::of_event(&[b'x'; 1000]);
+        assert_eq!(small.compressed_frame().as_ptr(), small.frame().as_ptr());
     }
 }

@@ -105,7 +105,7 @@ metrics! {
     Counter "halley_slow_consumer_disconnects" "Sessions ended because their queue was full." { slow_consumer_disconnects }
     Gauge "halley_subscriptions" "Subscriptions." { subscriptions }
     Counter "halley_deliveries" "Events queued for a session." { deliveries }
-    Counter "halley_delivered_bytes" "Bytes of these events." { delivered_bytes }
+    Counter "halley_delivered_bytes" "Bytes of these events, compressed where they are." { delivered_bytes }
     Gauge "halley_queue_bytes" "Bytes that wait for clients." { queue_bytes }
     Counter "halley_messages_refused" "Bayeux messages answered with an error, outcomes of publishes aside." { messages_refused }
     Counter "halley_limited" "Bayeux messages refused by a limit, by the setting." {

@@ -34,6 +34,8 @@ pub struct Settings {
     pub paths: Vec<String>,
     /// Transports that are offered.
     pub transports: crate::config::Transports,
+    /// Whether WebSockets are compressed for clients that offer it.
+    pub compression: bool,
     /// Pages that may come in.
     pub origins: Origins,
     /// The browser cookie.
@@ -85,6 +87,7 @@ impl Settings {
         Ok(Self {
             paths: settings.bayeux.path.clone(),
             transports: settings.bayeux.transports,
+            compression: settings.bayeux.websocket.compression,
             origins: Origins::parse(&settings.origins)?,
             cookie: BrowserCookie::new(&settings.bayeux.cookie),
             body: body::Limits { bytes: limits.body, time: limits.body_timeout },

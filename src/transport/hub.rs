@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-use super::websocket::{Handover, Link};
+use super::websocket::{Handover, Link, frame};
 use crate::bayeux::Message;
 use crate::hub::{HttpId, Outbox, Response, SocketKey};
 
@@ -41,14 +41,20 @@ pub trait Hub {
     /// Whether the whole response went to the kernel; if not, the client cannot have read it, or it went away before there was one.
     fn written(&self, post: PostId, whole: bool);
 
-    /// Adds a WebSocket. What its outbox gets is to be given to [`Link::flush`].
-    fn open(&self, link: Rc<Link>) -> SocketKey;
+    /// Adds a WebSocket, for compressed frames or only plain ones. What its outbox gets is to be given to [`Link::flush`].
+    fn open(&self, link: Rc<Link>, compressed: bool) -> SocketKey;
 
     /// The shard of the session that a socket's first messages name, if it is another one: the socket must go there.
     fn home(&self, messages: &[Message]) -> Option<u16>;
 
     /// Passes a socket on; there, `websocket::adopt` continues it.
     fn hand_over(&self, shard: u16, socket: Handover);
+
+    /// Sees a text or binary message before it is read as Bayeux; true if that is all that becomes of it. For what speaks something else
+    /// on the same WebSockets, such as an echo.
+    fn intercept(&self, _socket: SocketKey, _message: &frame::Message) -> bool {
+        false
+    }
 
     /// Passes on the messages of one frame.
     fn receive(&self, socket: SocketKey, peer: &Peer, messages: Vec<Message>);

@@ -1,6 +1,6 @@
 //! How clients reach the hub: long-polling and WebSocket over HTTP/1.1 and HTTP/2; CORS and the browser cookie.
 
-mod body;
+pub mod body;
 mod connection;
 mod cookie;
 mod http;

@@ -13,4 +13,5 @@ mod publish;
 mod raw;
 mod subscribe;
 mod tolerance;
+mod websocket;
 mod wire;

@@ -1,17 +1,19 @@
 //! A WebSocket client (RFC 6455) that can also break the rules.
 
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
-use super::http::{Http, PATIENCE, fill};
+use super::http::{Http, PATIENCE, Response, fill};
 
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
 pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
+/// Marks a compressed message.
+const RSV1: u8 = 0x40;
 
 /// One connection after its upgrade.
 pub struct Ws {
@@ -19,13 +21,20 @@ pub struct Ws {
     received: Vec<u8>,
     /// How much of `received` has been handed out.
     taken: usize,
+    /// The headers of the answer to the upgrade.
+    answer: Response,
+    /// The payload of the latest compressed message.
+    inflated: Vec<u8>,
 }
 
 /// A frame as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     pub opcode: u8,
+    /// As it was before it was compressed.
     pub payload: Vec<u8>,
+    /// Whether it came compressed (RFC 7692).
+    pub compressed: bool,
 }
 
 // === impl Frame ===
@@ -68,7 +77,12 @@ impl Ws {
         // The answer that RFC 6455 §1.3 gives for the key above.
         assert_eq!(response.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         let (stream, received) = http.into_parts();
-        Ok(Self { stream, received, taken: 0 })
+        Ok(Self { stream, received, taken: 0, answer: response, inflated: Vec::new() })
+    }
+
+    /// A header of the answer to the upgrade.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.answer.header(name)
     }
 
     pub fn stream(&mut self) -> &mut TcpStream {
@@ -86,8 +100,9 @@ impl Ws {
     /// The next frame. At `until`, `TimedOut`: nothing is lost.
     pub fn receive(&mut self, until: Instant) -> io::Result<Frame> {
         loop {
+            let first = self.received.get(self.taken).copied().unwrap_or_default();
             if let Some((opcode, payload)) = self.take() {
-                return Ok(Frame { opcode, payload: payload.to_vec() });
+                return Ok(Frame { opcode, payload: payload.to_vec(), compressed: first & RSV1 != 0 });
             }
             self.fill(until)?;
         }
@@ -117,7 +132,8 @@ impl Ws {
     pub fn take(&mut self) -> Option<(u8, &[u8])> {
         let rest = &self.received[self.taken..];
         let (&[first, second], _) = rest.split_first_chunk()?;
-        assert!(first & 0x70 == 0, "no RSV bit without an extension");
+        let allowed = if self.header("sec-websocket-extensions").is_some() { RSV1 } else { 0 };
+        assert!(first & 0x70 & !allowed == 0, "no RSV bit without an extension");
         assert!(first & 0x80 != 0, "a frame is not fragmented");
         assert!(second & 0x80 == 0, "a server does not mask");
         let (length, header) = match second {
@@ -131,8 +147,36 @@ impl Ws {
         let end = start + length;
         let payload = self.received.get(start..end)?;
         self.taken = end;
+        if first & RSV1 != 0 {
+            self.inflated = inflate(payload);
+            return Some((first & 0x0f, &self.inflated));
+        }
         Some((first & 0x0f, payload))
     }
+}
+
+fn inflate(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let whole = payload.chain(&[0, 0, 0xff, 0xff][..]);
+    // The stream has no end, only a flush: that is where reading stops.
+    let mut decoder = flate2::read::DeflateDecoder::new(whole);
+    let mut chunk = [0; 4096];
+    while let Ok(count @ 1..) = decoder.read(&mut chunk) {
+        out.extend_from_slice(&chunk[..count]);
+    }
+    out
+}
+
+/// A whole text message, compressed.
+pub fn compressed(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() * 2 + 100);
+    flate2::Compress::new(flate2::Compression::best(), false)
+        .compress_vec(text.as_bytes(), &mut out, flate2::FlushCompress::Sync)
+        .expect("it is compressed");
+    out.truncate(out.len() - 4);
+    let mut whole = frame(TEXT, &out, true);
+    whole[0] |= RSV1;
+    whole
 }
 
 /// A whole frame; clients must mask theirs.

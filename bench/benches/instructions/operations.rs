@@ -8,7 +8,7 @@ use bytes::Bytes;
 use halley::bayeux::{self, Channel, Limits, Pattern};
 use halley::route::{self, RouteTable};
 use halley::stream::{Body, RawRecord, Record, Render};
-use halley::transport::websocket::frame::Decoder;
+use halley::transport::websocket::decoder::Decoder;
 
 use crate::population::{CLIENTS, Population};
 
@@ -87,7 +87,7 @@ fn decode() -> Box<dyn FnMut()> {
     frame.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_be_bytes());
     frame.extend_from_slice(&MASK);
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    let mut decoder = Decoder::new(1 << 20);
+    let mut decoder = Decoder::new(1 << 20, true);
     Box::new(move || drop(black_box(decoder.decode(&mut &frame[..]).unwrap().unwrap())))
 }
 

@@ -68,7 +68,7 @@ impl Population {
     }
 
     fn join(&mut self, channel: &str) {
-        let socket = self.shard.open_socket();
+        let socket = self.shard.open_socket(false);
         let handshake =
             r#"{"channel":"/meta/handshake","version":"1.0","supportedConnectionTypes":["websocket"]}"#;
         let answer = self.request(socket, handshake);

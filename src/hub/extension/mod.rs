@@ -79,21 +79,21 @@ impl Shard {
     /// Queues an event that is lazy, or is for a session with extensions.
     pub(super) fn enqueue_apart(&mut self, key: Key<Session>, event: Event, now: Instant) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let (size, lazy) = (event.plain().frame().len(), event.lazy);
-        self.stats.deliveries += 1;
-        self.stats.delivered_bytes += size as u64;
+        let lazy = event.lazy;
         let pushed = session.socket.filter(|_| !session.in_doubt && !session.acks());
         let pushed = pushed.and_then(|key| Some((key, self.sockets.get_mut(key)?)));
-        let (socket, first, waiting) = if let Some((key, socket)) = pushed {
+        let (socket, first, size, waiting) = if let Some((key, socket)) = pushed {
             let first = socket.outbox.is_empty();
-            socket.outbox.event(event);
-            (Some(key), first, socket.outbox.event_bytes() + session.queued_bytes)
+            let size = socket.outbox.event(event);
+            (Some(key), first, size, socket.outbox.event_bytes() + session.queued_bytes)
         } else {
-            let first = session.queue.is_empty();
+            let (first, size) = (session.queue.is_empty(), event.plain().frame().len());
             session.queue.push_back(event);
             session.queued_bytes += size;
-            (None, first, session.queued_bytes)
+            (None, first, size, session.queued_bytes)
         };
+        self.stats.deliveries += 1;
+        self.stats.delivered_bytes += size as u64;
         let full = waiting > self.settings.queue_bytes.max(size);
         if full {
             self.overfull.push(key);

@@ -16,4 +16,4 @@ mod slow;
 mod sockets;
 mod subscribe;
 
-pub(super) use rig::event;
+pub(super) use rig::{event, event_of};

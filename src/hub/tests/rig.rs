@@ -82,7 +82,12 @@ impl Render for Copied {
 
 /// An event on `channel` whose data is the number `n`.
 pub(in crate::hub) fn event(channel: &str, n: i64) -> Event {
-    Rc::new(Arc::new(record(channel, None, &n.to_string())))
+    event_of(channel, &n.to_string())
+}
+
+/// An event on `channel` with this data.
+pub(in crate::hub) fn event_of(channel: &str, data: &str) -> Event {
+    Rc::new(Arc::new(record(channel, None, data)))
 }
 
 fn record(channel: &str, source: Option<Source>, value: &str) -> Record {
@@ -269,7 +274,7 @@ impl Rig {
     // === Clients on WebSockets ===
 
     pub(super) fn open(&mut self) -> SocketKey {
-        let socket = self.shard.open_socket();
+        let socket = self.shard.open_socket(false);
         self.wires.insert(socket, Wire::default());
         socket
     }

@@ -33,10 +33,23 @@ impl Wire {
 
     /// Opens a WebSocket.
     pub(super) async fn websocket(address: SocketAddr) -> Self {
+        Self::upgraded(address, UPGRADE).await.0
+    }
+
+    /// Opens a WebSocket with an offer to compress; what is said to that.
+    pub(super) async fn compressed(address: SocketAddr) -> (Self, Option<String>) {
+        let offer = "sec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
+        let (wire, answer) =
+            Self::upgraded(address, &UPGRADE.replace("\r\n\r\n", &format!("\r\n{offer}"))).await;
+        (wire, answer.header("sec-websocket-extensions").map(str::to_owned))
+    }
+
+    async fn upgraded(address: SocketAddr, request: &str) -> (Self, Reply) {
         let mut wire = Self::open(address).await;
-        wire.say(UPGRADE).await;
-        assert_eq!(wire.head().await.status, 101);
-        wire
+        wire.say(request).await;
+        let answer = wire.head().await;
+        assert_eq!(answer.status, 101);
+        (wire, answer)
     }
 
     pub(super) async fn say(&mut self, bytes: impl AsRef<[u8]>) {

@@ -145,6 +145,11 @@ impl Driver {
         self.handle(Input::Flush);
     }
 
+    /// Bytes that no socket has taken yet.
+    pub(in crate::transport) fn queued(&self) -> usize {
+        self.shard.borrow().queue_bytes()
+    }
+
     pub(in crate::transport) fn stats(&self) -> hub::Stats {
         self.shard.borrow().stats()
     }
@@ -198,8 +203,8 @@ impl Hub for Driver {
         self.handle(if whole { Input::Taken(post.http) } else { Input::Lost(post.http) });
     }
 
-    fn open(&self, link: Rc<Link>) -> SocketKey {
-        let key = self.shard.borrow_mut().open_socket();
+    fn open(&self, link: Rc<Link>, compressed: bool) -> SocketKey {
+        let key = self.shard.borrow_mut().open_socket(compressed);
         self.links.borrow_mut().insert(key, link);
         key
     }
@@ -237,7 +242,7 @@ impl Hub for Recorder {
         self.written.borrow_mut().push((post.http, whole));
     }
 
-    fn open(&self, _: Rc<Link>) -> SocketKey {
+    fn open(&self, _: Rc<Link>, _: bool) -> SocketKey {
         unreachable!()
     }
 

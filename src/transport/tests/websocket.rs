@@ -13,7 +13,10 @@ fn settings() -> Settings {
 
 /// A session on a socket, subscribed to a channel and with a held connect.
 async fn session(server: &Running, channel: &str) -> (Wire, String) {
-    let mut wire = Wire::websocket(server.address).await;
+    session_on(Wire::websocket(server.address).await, channel).await
+}
+
+async fn session_on(mut wire: Wire, channel: &str) -> (Wire, String) {
     wire.text(HANDSHAKE).await;
     let client = client_id(&wire.next_text().await);
     for message in [connect(&client), subscribe(&client, channel)] {
@@ -234,5 +237,135 @@ fn half_a_message_ends_its_socket() {
         tokio::time::sleep(Duration::from_millis(150)).await;
         wire.text(&connect(&client)).await;
         assert!(wire.next_text().await.contains(r#""successful":true"#));
+    });
+}
+
+/// The payload of a compressed frame.
+fn inflate(compressed: &[u8]) -> String {
+    let mut text = Vec::with_capacity(1 << 20);
+    let whole = [compressed, &[0, 0, 0xFF, 0xFF]].concat();
+    flate2::Decompress::new(false).decompress_vec(&whole, &mut text, flate2::FlushDecompress::Sync).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// A message with something to compress in it.
+fn padded(message: &str) -> String {
+    message.replace("\"id\"", &format!("{}\"id\"", " ".repeat(500)))
+}
+
+/// A text message as a client compresses it.
+fn compressed(text: &str) -> Vec<u8> {
+    let server = crate::stream::compressed_text_frame(text.as_bytes()).unwrap();
+    let header = if server[1] < 126 { 2 } else { 4 };
+    frame(0xC1, &server[header..])
+}
+
+#[test]
+fn large_events_are_compressed_for_those_who_take_it() {
+    run(async {
+        let server = start(&settings());
+        let (wire, answer) = Wire::compressed(server.address).await;
+        let expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        assert_eq!(answer.as_deref(), Some(expected));
+        let (mut wire, client) = session_on(wire, "/a").await;
+        let (mut plain, _) = session(&server, "/a").await;
+        let large = format!("\"{}\"", "é".repeat(2000));
+        let event = format!(r#"[{{"channel":"/a","data":{large}}}]"#);
+        // Again and again: no frame depends on those before it.
+        for _ in 0..3 {
+            server.driver.records(&[("/a", "1"), ("/a", &large)]);
+            assert_eq!(wire.next_text().await, r#"[{"channel":"/a","data":1}]"#);
+            let (first, payload) = wire.next().await;
+            assert_eq!((first, inflate(&payload)), (0xC1, event.clone()));
+            assert!(payload.len() < 200);
+            assert_eq!(plain.next_text().await, r#"[{"channel":"/a","data":1}]"#);
+            assert_eq!(plain.next_text().await, event);
+        }
+        // What the client compresses is read, between what it does not.
+        wire.say([frame(0x89, b"?"), compressed(&padded(&subscribe(&client, "/b")))].concat()).await;
+        assert_eq!(wire.next().await.0, 0x8A);
+        assert!(wire.next_text().await.contains(r#""subscription":"/b""#));
+        wire.text(&subscribe(&client, "/c")).await;
+        assert!(wire.next_text().await.contains(r#""subscription":"/c""#));
+    });
+}
+
+#[test]
+fn nothing_is_compressed_unless_both_want_it() {
+    run(async {
+        let mut settings = settings();
+        settings.bayeux.websocket.compression = false;
+        let off = start(&settings);
+        assert_eq!(Wire::compressed(off.address).await.1, None);
+        for server in [off, start(&self::settings())] {
+            let (mut wire, _) = session(&server, "/a").await;
+            server.driver.records(&[("/a", &format!("\"{}\"", "x".repeat(5000)))]);
+            assert!(wire.next_text().await.len() > 5000);
+            wire.say(compressed(&"[]".repeat(500))).await;
+            assert_eq!(wire.next_close().await, 1002);
+        }
+    });
+}
+
+#[test]
+fn a_bomb_is_refused() {
+    run(async {
+        let server = start(&settings());
+        let (mut wire, _) = Wire::compressed(server.address).await;
+        wire.say(compressed(&" ".repeat(100_001))).await;
+        assert_eq!(wire.next_close().await, 1009);
+        assert_eq!(server.metrics.refused_too_large.get(), 1);
+        let (mut wire, _) = Wire::compressed(server.address).await;
+        wire.frame(0xC1, &[0x07]).await;
+        assert_eq!(wire.next_close().await, 1007);
+        assert_eq!(server.metrics.refused_malformed.get(), 1);
+    });
+}
+
+#[test]
+fn a_socket_that_moves_stays_compressed() {
+    run(async {
+        let here = start(&settings());
+        let there = start(&settings());
+        let mut polling = Wire::open(there.address).await;
+        let client = client_id(&polling.post(HANDSHAKE).await.body);
+        *here.driver.elsewhere.borrow_mut() = Some(there.server.clone());
+        let (mut wire, _) = Wire::compressed(here.address).await;
+        wire.text(&connect(&client)).await;
+        assert!(wire.next_text().await.contains(r#""successful":true"#));
+        wire.say(compressed(&padded(&subscribe(&client, "/a")))).await;
+        assert!(wire.next_text().await.contains(r#""subscription":"/a""#));
+        there.driver.records(&[("/a", &format!("\"{}\"", "x".repeat(5000)))]);
+        assert_eq!(wire.next().await.0, 0xC1);
+    });
+}
+
+#[test]
+fn a_client_that_closes_behind_half_a_frame_gets_the_other_half_and_its_close() {
+    run(async {
+        let server = start(&settings());
+        let (mut wire, _) = session(&server, "/a").await;
+        let value = format!("\"{}\"", "x".repeat(60_000));
+        let mut sent = 0;
+        while server.driver.queued() == 0 {
+            server.driver.records(&[("/a", &value)]);
+            sent += 1;
+        }
+        server.driver.records(&[("/a", &value)]);
+        wire.frame(0x88, &1000_u16.to_be_bytes()).await;
+        let mut whole = 0;
+        let close = loop {
+            match wire.next().await {
+                (0x81, text) => {
+                    assert_eq!(text.len(), 60_000 + r#"[{"channel":"/a","data":""}]"#.len());
+                    whole += 1;
+                }
+                (0x88, close) => break close,
+                (other, _) => panic!("{other:x}"),
+            }
+        };
+        assert_eq!(close, 1000_u16.to_be_bytes());
+        assert!(wire.ended().await);
+        assert!(whole <= sent, "the last one is for the next socket");
     });
 }

@@ -7,6 +7,8 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Version};
 use sha1::{Digest, Sha1};
 
+use super::extension;
+
 /// Appended to the client's key (RFC 6455 §1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -26,8 +28,17 @@ pub enum Refusal {
 pub struct Accepted {
     /// `Sec-WebSocket-Accept`.
     pub key: HeaderValue,
+    /// What else is agreed.
+    pub agreed: Agreed,
+}
+
+/// What client and server agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
     /// `Sec-WebSocket-Protocol`: the first of those offered, whatever it is. Browsers give up if they offered some and get none.
     pub protocol: Option<HeaderValue>,
+    /// `Sec-WebSocket-Extensions`, if messages may be compressed.
+    pub compression: Option<HeaderValue>,
 }
 
 /// Whether the request asks for a WebSocket, well or badly.
@@ -35,10 +46,18 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
     has_token(headers, &header::UPGRADE, "websocket")
 }
 
-/// Checks a request to upgrade. Extensions that it offers are passed over.
-pub fn accept(method: &Method, version: Version, headers: &HeaderMap) -> Result<Accepted, Refusal> {
+/// Checks a request to upgrade. Of the extensions that it offers, compression is taken if `compression` allows it.
+pub fn accept(
+    method: &Method,
+    version: Version,
+    headers: &HeaderMap,
+    compression: bool,
+) -> Result<Accepted, Refusal> {
     if method != Method::GET || version < Version::HTTP_11 {
         return Err(Refusal::Invalid("a WebSocket opens with GET and HTTP/1.1"));
+    }
+    if only(headers, &header::HOST).is_none() {
+        return Err(Refusal::Invalid("there must be one header Host"));
     }
     if !has_token(headers, &header::CONNECTION, "upgrade") {
         return Err(Refusal::Invalid(
@@ -46,14 +65,15 @@ pub fn accept(method: &Method, version: Version, headers: &HeaderMap) -> Result<
         ));
     }
     check_version(headers)?;
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(Refusal::Invalid("no Sec-WebSocket-Key"))?;
+    let key = only(headers, &header::SEC_WEBSOCKET_KEY)
+        .ok_or(Refusal::Invalid("there must be one header Sec-WebSocket-Key"))?;
     if !STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16) {
         return Err(Refusal::Invalid("Sec-WebSocket-Key is not 16 bytes in base64"));
     }
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let key = HeaderValue::try_from(STANDARD.encode(digest))
         .map_err(|_| Refusal::Invalid("no answer to Sec-WebSocket-Key"))?;
-    Ok(Accepted { key, protocol: protocol(headers) })
+    Ok(Accepted { key, agreed: agree(headers, compression) })
 }
 
 /// Whether the request asks for a WebSocket on a stream of HTTP/2.
@@ -61,17 +81,21 @@ pub fn is_connect<B>(request: &Request<B>) -> bool {
     request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket")
 }
 
-/// Checks such a request, which needs no key, and returns the subprotocol.
-pub fn accept_connect(headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+/// Checks such a request, which needs no key.
+pub fn accept_connect(headers: &HeaderMap, compression: bool) -> Result<Agreed, Refusal> {
     check_version(headers)?;
-    Ok(protocol(headers))
+    Ok(agree(headers, compression))
 }
 
 fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get(header::SEC_WEBSOCKET_VERSION) {
+    match only(headers, &header::SEC_WEBSOCKET_VERSION) {
         Some(version) if version == "13" => Ok(()),
         _ => Err(Refusal::Version),
     }
+}
+
+fn agree(headers: &HeaderMap, compression: bool) -> Agreed {
+    Agreed { protocol: protocol(headers), compression: extension::negotiate(headers).filter(|_| compression) }
 }
 
 /// The first subprotocol of those offered.
@@ -79,6 +103,12 @@ fn protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
     let first = offered.split(',').next()?.trim();
     if first.is_empty() { None } else { HeaderValue::from_str(first).ok() }
+}
+
+/// A header that must be there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// Whether a comma-separated header, perhaps repeated, has `token`, whatever its case.
@@ -105,6 +135,7 @@ mod tests {
 
     fn request() -> HeaderMap {
         headers(&[
+            ("host", "gateway"),
             ("connection", "keep-alive, Upgrade"),
             ("upgrade", "WebSocket"),
             ("sec-websocket-version", "13"),
@@ -115,7 +146,7 @@ mod tests {
     }
 
     fn check(headers: &HeaderMap) -> Result<Accepted, Refusal> {
-        accept(&Method::GET, Version::HTTP_11, headers)
+        accept(&Method::GET, Version::HTTP_11, headers, true)
     }
 
     #[test]
@@ -123,7 +154,10 @@ mod tests {
         assert!(is_upgrade(&request()));
         let accepted = check(&request()).unwrap();
         assert_eq!(accepted.key, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        assert_eq!(accepted.protocol.unwrap(), "cometd");
+        assert_eq!(accepted.agreed.protocol.unwrap(), "cometd");
+        assert!(accepted.agreed.compression.is_some());
+        let plain = accept(&Method::GET, Version::HTTP_11, &request(), false).unwrap();
+        assert_eq!(plain.agreed.compression, None);
     }
 
     #[test]
@@ -140,8 +174,18 @@ mod tests {
             other.insert(name, HeaderValue::from_static(value));
             assert!(matches!(check(&other), Err(Refusal::Invalid(_))), "{name}: {value}");
         }
-        assert!(matches!(accept(&Method::POST, Version::HTTP_11, &request()), Err(Refusal::Invalid(_))));
-        assert!(matches!(accept(&Method::GET, Version::HTTP_10, &request()), Err(Refusal::Invalid(_))));
+        for name in ["host", "sec-websocket-key", "sec-websocket-version"] {
+            let mut other = request();
+            other.append(name, other[name].clone());
+            assert!(check(&other).is_err(), "two of {name}");
+            other.remove(name);
+            assert!(check(&other).is_err(), "no {name}");
+        }
+        assert!(matches!(
+            accept(&Method::POST, Version::HTTP_11, &request(), true),
+            Err(Refusal::Invalid(_))
+        ));
+        assert!(matches!(accept(&Method::GET, Version::HTTP_10, &request(), true), Err(Refusal::Invalid(_))));
         assert!(!is_upgrade(&headers(&[("upgrade", "h2c")])));
     }
 }

@@ -1,7 +1,10 @@
-//! WebSocket (RFC 6455), the server's side.
+//! WebSocket (RFC 6455) with compression (RFC 7692), the server's side.
 
+pub mod decoder;
+mod extension;
 pub mod frame;
 pub mod handshake;
+mod inflate;
 mod link;
 mod socket;
 mod upgrade;

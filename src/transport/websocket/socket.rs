@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Sleep, sleep};
 
-use super::frame::{self, Decoder, Message, Violation};
+use super::decoder::Decoder;
+use super::frame::{self, Message, Violation};
 use super::link::{Close, Link};
 use super::wire::{Moving, Wire};
 use crate::bayeux;
@@ -81,7 +82,7 @@ enum Phase {
 enum Exit {
     /// The peer is gone, or as good as.
     Gone,
-    /// With this close frame.
+    /// With a close frame, and before it what is missing of another one.
     Close(Bytes),
     /// To another shard.
     Move { shard: u16, messages: Vec<bayeux::Message>, rest: Bytes },
@@ -91,8 +92,7 @@ enum Exit {
 struct Task(Option<Connection>);
 
 /// Starts a WebSocket of which `input` is read already.
-pub(super) fn start(server: Rc<Server>, wire: Wire, peer: Peer, input: &[u8]) {
-    let decoder = Decoder::new(server.settings.body.bytes);
+pub(super) fn start(server: Rc<Server>, wire: Wire, peer: Peer, decoder: Decoder, input: &[u8]) {
     let mut connection = Connection::new(server, wire, peer, decoder);
     let exit = connection.process(input);
     connection.spawn(exit);
@@ -117,7 +117,7 @@ pub fn adopt(server: Rc<Server>, socket: Handover) {
 impl Connection {
     fn new(server: Rc<Server>, wire: Wire, peer: Peer, decoder: Decoder) -> Self {
         let link = Rc::new(Link::new(wire));
-        let key = server.hub.open(link.clone());
+        let key = server.hub.open(link.clone(), decoder.inflates());
         let open = Open { server, key };
         Self { open, link, peer, decoder, fresh: true, phase: Phase::Open, timer: None, mark: 0, due: None }
     }
@@ -227,8 +227,11 @@ impl Connection {
     fn process(&mut self, mut input: &[u8]) -> Option<Exit> {
         loop {
             let decoded = self.decoder.decode(&mut input);
-            if matches!(decoded, Ok(Some(Message::Text(_) | Message::Binary))) {
+            if let Ok(Some(message @ (Message::Text(_) | Message::Binary(_)))) = &decoded {
                 self.due = None;
+                if self.open.server.hub.intercept(self.open.key, message) {
+                    continue;
+                }
             }
             match decoded {
                 Ok(None) if self.decoder.is_within() => {
@@ -256,10 +259,12 @@ impl Connection {
                     }
                 }
                 Ok(Some(Message::Ping(payload))) => self.send(frame::pong(&payload)),
-                Ok(Some(Message::Pong | Message::Binary)) => {}
-                // What waits would reach a page that does not listen any more: it stays with the session.
-                Ok(Some(Message::Close(_))) if self.link.is_blocked() => return Some(Exit::Gone),
-                Ok(Some(Message::Close(code))) => return Some(Exit::Close(frame::close(code, ""))),
+                Ok(Some(Message::Pong | Message::Binary(_))) => {}
+                Ok(Some(Message::Close(code))) => {
+                    // What else waits would reach a page that does not listen any more: it stays with the session.
+                    let rest = self.outbox(Outbox::rest);
+                    return Some(Exit::Close([rest, frame::close(code, "")].concat().into()));
+                }
                 Err(violation) => {
                     self.violation(violation);
                     return None;
@@ -294,7 +299,9 @@ impl Connection {
         let metrics = &self.open.server.metrics;
         match violation {
             Violation::TooBig(_) => metrics.refused_too_large.inc(),
-            Violation::Protocol(_) | Violation::NotUtf8 => metrics.refused_malformed.inc(),
+            Violation::Protocol(_) | Violation::NotUtf8 | Violation::NotDeflate => {
+                metrics.refused_malformed.inc();
+            }
         }
         tracing::debug!(peer = %self.peer.address, %violation, "WebSocket closed");
         self.drain(violation.code(), &violation.to_string());

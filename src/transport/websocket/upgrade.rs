@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
-use super::handshake::{self, Refusal};
+use super::decoder::Decoder;
+use super::handshake::{self, Accepted, Agreed, Refusal};
 use super::socket;
 use super::wire::Wire;
 use crate::net::Io;
@@ -22,18 +23,22 @@ pub(in crate::transport) fn upgrade(
     request: &mut Request<Incoming>,
     peer: Peer,
 ) -> Response<Body> {
-    let accepted = match handshake::accept(request.method(), request.version(), request.headers()) {
+    let compression = server.settings.compression;
+    let accepted = handshake::accept(request.method(), request.version(), request.headers(), compression);
+    let Accepted { key, agreed } = match accepted {
         Ok(accepted) => accepted,
         Err(refusal) => return refused(&server, refusal),
     };
     let upgraded = hyper::upgrade::on(request);
+    let decoder = Decoder::new(server.settings.body.bytes, agreed.compression.is_some());
     tokio::task::spawn_local(async move {
         // Fails only if the connection broke before the answer was written.
         let Ok(upgraded) = upgraded.await else { return };
         if let Ok(parts) = upgraded.downcast::<Io>() {
             server.metrics.websocket_upgrades.inc();
             let (stream, rest) = parts.io.into_parts();
-            socket::start(server, Wire::Connection(stream), peer, &[parts.read_buf, rest].concat());
+            let input = [parts.read_buf, rest].concat();
+            socket::start(server, Wire::Connection(stream), peer, decoder, &input);
         }
     });
     let mut response = Response::new(Body::from(Bytes::new()));
@@ -41,10 +46,8 @@ pub(in crate::transport) fn upgrade(
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accepted.key);
-    if let Some(protocol) = accepted.protocol {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-    }
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, key);
+    tell(agreed, headers);
     response
 }
 
@@ -55,22 +58,30 @@ pub(in crate::transport) fn connect(
     peer: Peer,
     hold: Hold,
 ) -> Response<Body> {
-    let protocol = match handshake::accept_connect(request.headers()) {
-        Ok(protocol) => protocol,
+    let agreed = match handshake::accept_connect(request.headers(), server.settings.compression) {
+        Ok(agreed) => agreed,
         Err(refusal) => return refused(&server, refusal),
     };
     let upgraded = hyper::upgrade::on(request);
+    let decoder = Decoder::new(server.settings.body.bytes, agreed.compression.is_some());
     tokio::task::spawn_local(async move {
         // Fails only if the stream broke before the answer was written.
         let Ok(upgraded) = upgraded.await else { return };
         server.metrics.websocket_upgrades.inc();
-        socket::start(server, Wire::stream(upgraded, hold), peer, &[]);
+        socket::start(server, Wire::stream(upgraded, hold), peer, decoder, &[]);
     });
     let mut response = Response::new(Body::from(Bytes::new()));
-    if let Some(protocol) = protocol {
-        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-    }
+    tell(agreed, response.headers_mut());
     response
+}
+
+fn tell(agreed: Agreed, headers: &mut HeaderMap) {
+    if let Some(protocol) = agreed.protocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    if let Some(compression) = agreed.compression {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, compression);
+    }
 }
 
 fn refused(server: &Server, refusal: Refusal) -> Response<Body> {

@@ -1,0 +1,3 @@
+#[path = "../../../src/transport/body.rs"]
+pub mod body;
+pub mod websocket;
