@@ -282,10 +282,7 @@ impl Shard {
         let Some(session_key) = self.session_of(key, message, now) else {
             return self.refuse(key, slot, message, &Error::SESSION_UNKNOWN);
         };
-        let socket = match self.exchanges.get(key).map(|exchange| exchange.via) {
-            Some(Via::Socket(socket)) => Some(socket),
-            _ => self.sessions.get(session_key).and_then(|session| session.socket),
-        };
+        let socket = self.socket_of(key, session_key);
         self.end_session(session_key, End::Disconnect, now);
         self.reply(key, slot, message, Reply::ok(message));
         if let Some(socket) = socket {
@@ -303,14 +300,22 @@ impl Shard {
         message: &Message,
         now: Instant,
     ) {
+        let socket = self.socket_of(key, session);
         self.end_session(session, End::Inactive, now);
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.more.get_or_insert_default().notice = Some(Bytes::from_static(DISCONNECTED));
-        let via = exchange.via;
         let advice = Advice { reconnect: Reconnect::None, interval: Duration::ZERO, timeout: None };
         self.reply(key, slot, message, Reply::ok(message).advice(advice));
-        if let Via::Socket(socket) = via {
+        if let Some(socket) = socket {
             self.close_when_quiet(socket, 1000, "inactive", CLOSE_GRACE);
+        }
+    }
+
+    /// The WebSocket that closes when the session ends: that of the request, or of the session.
+    fn socket_of(&self, key: Key<Exchange>, session: Key<Session>) -> Option<SocketKey> {
+        match self.exchanges.get(key).map(|exchange| exchange.via) {
+            Some(Via::Socket(socket)) => Some(socket),
+            _ => self.sessions.get(session).and_then(|session| session.socket),
         }
     }
 

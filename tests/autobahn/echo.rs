@@ -87,6 +87,8 @@ async fn serve(listener: TcpListener) {
             queue_bytes: settings.queue.bytes,
             publishes_per_session: 1,
             activity: None,
+            publish_rate: None,
+            addresses: None,
         },
         Box::new(|_| {}),
         Box::new(|| 0),

@@ -1,9 +1,11 @@
 // A page without a browser: the npm package cometd.
-// node cometd.mjs PACKAGE URL TRANSPORT [ack]
+// node cometd.mjs PACKAGE URL TRANSPORT [EXTENSION…]
 import { createRequire } from 'node:module';
 import { obey, say, version } from './lines.mjs';
 
-const [name, url, transport, extension] = process.argv.slice(2);
+const [name, url, transport, ...extensions] = process.argv.slice(2);
+
+const EXTENSIONS = { ack: 'Ack', timesync: 'TimeSync', timestamp: 'TimeStamp', binary: 'Binary' };
 
 // The library expects a browser's XMLHttpRequest and WebSocket when it is loaded.
 const ADAPTERS = { cometd: 'cometd-nodejs-client', cometd7: 'cometd-nodejs-client1', cometd5: 'cometd-nodejs-client1', cometd3: 'cometd-nodejs-client1.0' };
@@ -18,16 +20,19 @@ for (const type of cometd.getTransportTypes()) {
   const wanted = transport === 'any' ? ['websocket', 'long-polling'] : [transport];
   if (!wanted.includes(type)) cometd.unregisterTransport(type);
 }
-if (extension === 'ack') {
-  const ack = await load(`${name}/AckExtension.js`);
-  cometd.registerExtension('ack', new (ack.AckExtension ?? ack)());
+for (const extension of extensions) {
+  const known = `${EXTENSIONS[extension]}Extension`;
+  const loaded = await load(`${name}/${known}.js`);
+  cometd.registerExtension(extension, new (loaded[known] ?? loaded)());
 }
 cometd.configure({ url, logLevel: 'error' });
 cometd.onListenerException = (error) => say('failed', { error: String(error?.stack ?? error) });
 
+// What a message of bytes holds, so that it can be said.
+const bytes = ({ data, last, meta }) => ({ bytes: [...new Uint8Array(data)], last, meta });
 const subscriptions = new Map();
 const subscribe = (channel) => {
-  const heard = ({ channel, data }) => say('message', { channel, data });
+  const heard = ({ channel, data, ext }) => say('message', { channel, data: ext?.binary ? bytes(data) : data });
   subscriptions.set(channel, cometd.subscribe(channel, heard, (reply) => say('subscribe', reply)));
 };
 cometd.addListener('/meta/handshake', (reply) => {
@@ -35,6 +40,8 @@ cometd.addListener('/meta/handshake', (reply) => {
   // A new session knows nothing of the subscriptions of the old one.
   if (reply.successful) cometd.batch(() => [...subscriptions.keys()].forEach(subscribe));
 });
+
+cometd.addListener('/meta/connect', (reply) => say('connect', reply));
 
 say('ready', { version: version(name) });
 cometd.handshake();
@@ -47,5 +54,13 @@ await obey({
   },
   publish: ({ channel, data }) => cometd.publish(channel, data, (reply) => say('publish', reply)),
   call: ({ target, data, timeout }) => cometd.remoteCall(target, data, timeout, (reply) => say('answer', reply)),
+  // An array of numbers, as bytes.
+  publishBinary({ channel, data, meta }) {
+    cometd.publishBinary(channel, new Uint8Array(data), true, meta, (reply) => say('publish', reply));
+  },
+  clock() {
+    const sync = cometd.getExtension('timesync');
+    say('clock', { offset: sync.getTimeOffset(), lag: sync.getNetworkLag() });
+  },
   disconnect: () => cometd.disconnect((reply) => say('disconnect', reply)),
 });

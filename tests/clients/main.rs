@@ -6,6 +6,7 @@ mod support;
 
 mod client;
 mod cometd;
+mod extensions;
 mod faye;
 mod java;
 mod node;

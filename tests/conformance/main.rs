@@ -6,11 +6,13 @@ mod support;
 
 mod connect;
 mod disconnect;
+mod extensions;
 mod handshake;
 mod hostile;
 mod limits;
 mod publish;
 mod raw;
+mod sessions;
 mod subscribe;
 mod tolerance;
 mod websocket;
