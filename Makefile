@@ -1,5 +1,6 @@
 # make dev    see it work: live sample records in a browser
 # make test   everything that is checked: format, lints, unit tests, black-box tests against real Kafka
+# make fuzz   ten minutes of each fuzz target; FOR=60: a minute of each
 # make soak   the long versions of the load and fault tests
 # make bench  what a delivery costs, beside the least that it can cost; BENCH=quick: three minutes instead of a quarter of an hour
 # make instructions  instructions that the hot paths take, beside the counts that are kept; ACCEPT=1 keeps the new ones
@@ -17,7 +18,7 @@ STEP := @scripts/step
 QUICK := $(patsubst tests/%.rs,--test %,$(wildcard tests/*.rs))
 BLACKBOX := $(patsubst tests/%/main.rs,--test %,$(filter-out tests/load/main.rs,$(wildcard tests/*/main.rs)))
 
-.PHONY: help dev test soak bench instructions image clean
+.PHONY: help dev test fuzz soak bench instructions image clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,9 +35,13 @@ test:
 	$(STEP) "Lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(STEP) "Unit tests" cargo test --quiet --lib --bins $(QUICK)
 	$(STEP) "Unit tests of the benchmark" cargo test --quiet --package halley-bench
+	$(STEP) "Fuzz targets, a few seconds each" scripts/fuzz 5
 	$(STEP) "Build of the gateway and the black-box tests" cargo test --release --no-run $(BLACKBOX) --test load
 	$(STEP) "Black-box tests" cargo test --release --no-fail-fast $(BLACKBOX)
 	$(STEP) "Load, start and memory" cargo test --release --test load -- --test-threads=1 --nocapture
+
+fuzz:
+	$(STEP) "Fuzz targets" scripts/fuzz $(or $(FOR),600)
 
 soak:
 	@scripts/need build kafka kosoku
