@@ -76,7 +76,8 @@ fn bodies_are_utf8_as_json_or_as_a_form() {
         body.len()
     );
     raw.http().send_raw(&[head.as_bytes(), &body].concat()).unwrap();
-    assert_eq!(raw.http().response(Instant::now() + SOON).unwrap().status, 400);
+    let refused = raw.http().response(Instant::now() + SOON).unwrap().status;
+    assert!(matches!(refused, 400..=499), "{refused}");
 
     let message = |n: u8| json!({ "channel": "/chat/a", "clientId": id, "data": "a b+é&=", "id": n });
     let field = |value: &serde_json::Value| format!("message={}", encoded(&value.to_string()));

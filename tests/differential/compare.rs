@@ -25,7 +25,7 @@ struct Rule {
     apply: fn(&mut Value) -> bool,
 }
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 10] = [
     Rule {
         of: Other::Cometd,
         what: "`advice` is in a connect's reply only when it has changed",
@@ -37,6 +37,18 @@ const RULES: [Rule; 8] = [
         what: "`supportedConnectionTypes` are its own",
         why: "each lists what it has",
         apply: |message| drop_field(message, "supportedConnectionTypes"),
+    },
+    Rule {
+        of: Other::Cometd,
+        what: "with acknowledgements, replies that acknowledge nothing have an empty `ext`",
+        why: "it says nothing",
+        apply: |message| message["ext"] == json!({}) && drop_field(message, "ext"),
+    },
+    Rule {
+        of: Other::Faye,
+        what: "no acknowledgements: no `ext` in a reply",
+        why: "Halley has CometD's",
+        apply: |message| message.get("successful").is_some() && drop_field(message, "ext"),
     },
     Rule {
         of: Other::Faye,

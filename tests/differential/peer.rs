@@ -13,7 +13,7 @@ use crate::support::gateway::{Gateway, Setup};
 use crate::support::{cache, process};
 
 /// How long each of them holds a connect.
-pub const TIMEOUT: Duration = Duration::from_secs(2);
+pub const TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a session lives without a connect.
 const MAX_INTERVAL: Duration = Duration::from_secs(8);
 

@@ -26,7 +26,7 @@ pub struct Trace {
 /// Longer than a connect is held.
 const PATIENCE: Duration = TIMEOUT.saturating_add(Duration::from_millis(1500));
 /// What comes on a WebSocket within so long after something else belongs to the same step.
-const TOGETHER: Duration = Duration::from_millis(400);
+const TOGETHER: Duration = Duration::from_millis(700);
 
 struct Player {
     at: Place,
@@ -86,9 +86,12 @@ impl Player {
     }
 
     fn send(&mut self, on: &Connection, kind: Kind, body: &str) -> std::io::Result<()> {
-        let body = self.ids.iter().fold(body.to_owned(), |body, (browser, ids)| {
-            body.replace(&format!("${browser}"), ids.last().expect("one at least"))
-        });
+        let mut body = body.to_owned();
+        for (browser, ids) in &self.ids {
+            for (name, id) in names(browser, ids).rev() {
+                body = body.replace(&name, id);
+            }
+        }
         let cookie = self.cookies.get(&on.browser).map(|cookie| ("Cookie", cookie.as_str()));
         let at = self.at;
         let wire = self.wires.entry(on.clone()).or_insert_with(|| {
@@ -175,8 +178,8 @@ impl Player {
         }
         for message in &mut trace.messages {
             for (browser, ids) in &self.ids {
-                for (n, id) in ids.iter().rev().enumerate() {
-                    rename(message, id, &format!("${browser}{}", "'".repeat(n)));
+                for (name, id) in names(browser, ids) {
+                    rename(message, id, &name);
                 }
             }
         }
@@ -218,6 +221,14 @@ fn said(error: &std::io::Error) -> String {
 fn browser_cookie(response: &Response) -> Option<String> {
     let cookie = response.header("set-cookie")?.split(';').next()?;
     cookie.starts_with("BAYEUX_BROWSER=").then(|| cookie.to_owned())
+}
+
+/// What scripts call the clientIds of a browser: the last one `$a`, the one before `$a'`.
+fn names<'a>(
+    browser: &'a str,
+    ids: &'a [String],
+) -> impl DoubleEndedIterator<Item = (String, &'a str)> + ExactSizeIterator {
+    ids.iter().rev().enumerate().map(move |(n, id)| (format!("${browser}{}", "'".repeat(n)), id.as_str()))
 }
 
 /// Writes `name` for every `id` in a message.

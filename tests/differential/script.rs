@@ -12,7 +12,7 @@
 //! ! cometd: WHY        the step above is answered differently by CometD; or faye; or both
 //! ```
 //!
-//! `$a` is the clientId that browser a was given last.
+//! `$a` is the clientId that browser a was given last, `$a'` the one before.
 
 use std::time::Duration;
 
