@@ -534,3 +534,32 @@ routes:
         assert!(written.elapsed() < Duration::from_millis(1450), "taken along");
     }
 }
+
+/// B78: lazy events that were not acknowledged do not come again at once, but with what comes next.
+#[test]
+fn lazy_events_come_again_without_hurry() {
+    let kafka = Kafka::shared();
+    let (lazy, plain) = (unique("lazy"), unique("plain"));
+    kafka.create_topic(&lazy, 1);
+    kafka.create_topic(&plain, 1);
+    let routes = format!(
+        r#"
+routes:
+  - {{ name: lazy, channel: "/either/lazy", topic: {lazy}, lazy: 100ms }}
+  - {{ name: plain, channel: "/either/plain", topic: {plain} }}
+"#
+    );
+    let gateway = Gateway::start(kafka, &routes);
+    let writer = Writer::new(kafka);
+    for transport in BOTH {
+        let mut session = Session::with_ack(gateway.addr(), transport, "/either/*");
+        session.send_connect(1);
+        writer.put(&lazy, "k", "1");
+        let body = session.answer();
+        assert_eq!((numbers(&body), batch(&body)), (vec![1], Some(2)));
+        session.send_connect(1);
+        assert_eq!(session.wire.receive(WHILE), None, "held");
+        writer.put(&plain, "k", "2");
+        assert_eq!(numbers(&session.answer()), [1, 2]);
+    }
+}

@@ -330,3 +330,24 @@ fn aborted_publishers_block_nobody() {
         }
     }
 }
+
+/// W20: who asks again at once and again, with a session or without, is answered more and more slowly; others are not.
+#[test]
+fn hot_loops_are_slowed_down() {
+    let gateway = gateway("");
+    let mut http = Http::connect(gateway.addr());
+    let id = session(&mut http, &[]);
+    for (id, successful) in [(id.as_str(), true), ("gone", false)] {
+        let start = Instant::now();
+        for _ in 0..12 {
+            assert_eq!(post(&mut http, &[], &[connect(id)])[0]["successful"], successful);
+        }
+        let took = start.elapsed();
+        assert!(took > Duration::from_millis(900), "{took:?}");
+        // Whoever means it is not held up.
+        let start = Instant::now();
+        let mut other = Http::connect(gateway.addr());
+        session(&mut other, &[]);
+        assert!(start.elapsed() < Duration::from_millis(450), "{:?}", start.elapsed());
+    }
+}
