@@ -37,13 +37,11 @@ impl Shard {
         let mut settled = None;
         if socket.outbox.owes() && !owed {
             // Whether the event that is partly written arrives is known when the socket is gone, which a client that left it need not wait for.
-            settled = socket.owes.take();
+            settled = socket.owes.replace(session_key);
             let (code, reason, grace) = (1000, "the session moved", Duration::ZERO);
             self.outputs.push_back(Output::Close { socket: socket_key, code, reason, grace });
-            // A session that acknowledges will tell.
-            if let Some(session) = self.sessions.get_mut(session_key).filter(|session| !session.acks()) {
+            if let Some(session) = self.sessions.get_mut(session_key) {
                 session.in_doubt = true;
-                socket.owes = Some(session_key);
             }
         }
         self.put_back(session_key, events);
@@ -58,8 +56,7 @@ impl Shard {
         key: Key<Session>,
         events: impl IntoIterator<Item = Event, IntoIter: DoubleEndedIterator>,
     ) {
-        // What a session acknowledges is kept until it does, and not here.
-        let Some(session) = self.sessions.get_mut(key).filter(|session| !session.acks()) else { return };
+        let Some(session) = self.sessions.get_mut(key) else { return };
         for event in events.into_iter().rev() {
             session.queued_bytes += event.plain().frame().len();
             session.queue.push_front(event);
