@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use halley::config::{self, LoadOptions, LogFormat, SameSite, Settings, Transports};
+use halley::config::{self, ConnectionType, LoadOptions, LogFormat, SameSite, Settings};
 use proptest::prelude::*;
 
 /// Loads settings from a file's text, environment and flags; problems as lines, without the folder of the file.
@@ -70,11 +70,13 @@ kafka:
 mappings: [one.yaml, /etc/halley/more]
 bayeux:
   path: [/cometd, /faye/]
-  transports: [websocket]
+  transports: [callback-polling, eventsource]
+  clients_per_browser: 3
+  multi_client_interval: 5s
   timeout: 20s
   interval: 500ms
   max_interval: 2m
-  cookie: { secure: true, same_site: none, partitioned: true, domain: example.com, max_age: 30d }
+  cookie: { secure: true, same_site: none, partitioned: true, domain: example.com, path: /cometd, max_age: 30d }
 origins: ["https://app.example.com", "https://*.example.com:8443", "*"]
 limits: { body: 64KiB, batch: 10, depth: 16, channel: 100, subscriptions: 5, header_bytes: 16KiB,
           header_timeout: 10s, body_timeout: 5s, root_patterns: false }
@@ -95,12 +97,15 @@ log: { level: "warn,halley::kafka=debug", format: json }
     assert_eq!(settings.kafka["enable.partition.eof"], "true");
     assert_eq!(settings.mappings, [folder.path().join("one.yaml"), PathBuf::from("/etc/halley/more")]);
     assert_eq!(settings.bayeux.path, ["/cometd", "/faye"]);
-    assert_eq!(settings.bayeux.transports, Transports { websocket: true, long_polling: false });
+    assert_eq!(settings.bayeux.transports, [ConnectionType::EventSource, ConnectionType::CallbackPolling]);
     assert_eq!(settings.bayeux.interval, Duration::from_millis(500));
     assert_eq!(settings.bayeux.max_interval, Duration::from_mins(2));
     assert!(settings.bayeux.cookie.secure && settings.bayeux.cookie.partitioned);
     assert_eq!(settings.bayeux.cookie.same_site, SameSite::None);
     assert_eq!(settings.bayeux.cookie.domain.as_deref(), Some("example.com"));
+    assert_eq!(settings.bayeux.cookie.path, "/cometd");
+    assert_eq!(settings.bayeux.clients_per_browser, Some(3));
+    assert_eq!(settings.bayeux.multi_client_interval, Duration::from_secs(5));
     assert_eq!(settings.bayeux.cookie.max_age, Some(Duration::from_hours(24 * 30)));
     assert_eq!(settings.origins, ["https://app.example.com", "https://*.example.com:8443", "*"]);
     assert_eq!((settings.limits.body, settings.limits.header_bytes), (64 << 10, 16 << 10));
@@ -140,7 +145,7 @@ fn problems_say_where_and_what_to_do() {
     for (file, expected) in [
         ("bayuex: {}\n", "1:1: bayuex: unknown key (did you mean bayeux?)"),
         ("kafak: {}\n", "1:1: kafak: unknown key (did you mean kafka?)"),
-        ("path: /x\n", "1:1: path: unknown key (did you mean bayeux.path?)"),
+        ("dialect: x\n", "1:1: dialect: unknown key (did you mean bayeux.dialect?)"),
         ("zzz: 1\n", "1:1: zzz: unknown key"),
         ("bayeux: 5\n", "1:9: bayeux: expected a map, found a number"),
         ("- a\n", "1:1: the file: expected a map, found a list"),
@@ -175,8 +180,8 @@ fn problems_say_where_and_what_to_do() {
             "1:11: not valid YAML: while scanning an anchor or alias, did not find expected alphabetic or numeric character (a value that begins with * must be quoted)",
         ),
         (
-            "bayeux: { transports: [callback-polling] }\n",
-            "1:23: bayeux.transports: callback-polling: not yet",
+            "bayeux: { transports: [flash] }\n",
+            "1:24: bayeux.transports: \"flash\" is not a transport (all, or a list of websocket, eventsource, long-polling, cross-origin-long-polling, callback-polling)",
         ),
         ("bayeux: { transports: [] }\n", "1:23: bayeux.transports: the list is empty"),
         ("bayeux: { path: cometd }\n", r#"1:17: bayeux.path: "cometd" is not a path (such as /cometd)"#),

@@ -52,6 +52,8 @@ impl Error {
     pub const NO_COMMON_TYPE: Self = Self::new(301, "connection_types_not_supported");
     /// As many sessions as the client's address may have.
     pub const TOO_MANY_SESSIONS: Self = Self::new(503, "too_many_sessions");
+    /// Other sessions of the browser hold as many polls as may be.
+    pub const MULTIPLE_CLIENTS: Self = Self::new(403, "multiple_clients");
     /// The gateway is going down; another takes over.
     pub const DRAINING: Self = Self::new(503, "draining");
 

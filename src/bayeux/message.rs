@@ -86,6 +86,8 @@ pub enum Body {
     },
     /// `/meta/connect`.
     Connect {
+        /// `connectionType`, if it is known. Clients confuse them (one says `long-polling` on a WebSocket), so little depends on it.
+        kind: Option<ConnectionType>,
         /// The hold time that the client asks for.
         timeout: Option<Duration>,
         /// The pause that the client announces.
@@ -188,6 +190,8 @@ struct Raw<'a> {
     #[serde(borrow, default)]
     supported_connection_types: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    connection_type: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     advice: Option<&'a RawValue>,
     #[serde(borrow, default)]
     ext: Option<&'a RawValue>,
@@ -251,7 +255,8 @@ impl Raw<'_> {
                 let object = self.advice.filter(|raw| raw.get().starts_with('{'));
                 let advice: RawAdvice<'_> =
                     object.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-                Body::Connect { timeout: advice.timeout(), interval: advice.interval() }
+                let kind = self.connection_type.and_then(|raw| ConnectionType::parse(&text(raw)?));
+                Body::Connect { kind, timeout: advice.timeout(), interval: advice.interval() }
             }
             "/meta/subscribe" => Body::Subscribe(self.subscription(body, limits)?),
             "/meta/unsubscribe" => Body::Unsubscribe(self.subscription(body, limits)?),
@@ -444,7 +449,7 @@ mod tests {
     #[test]
     fn advice_is_taken_in_milliseconds_and_nonsense_ignored() {
         let advice = |text| match one(text).body {
-            Body::Connect { timeout, interval } => (timeout, interval),
+            Body::Connect { timeout, interval, .. } => (timeout, interval),
             other => panic!("{other:?}"),
         };
         let (timeout, interval) =

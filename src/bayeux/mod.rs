@@ -1,7 +1,6 @@
 //! The Bayeux protocol as values: channels, messages, replies. Pure: no sockets, no clock.
 
 mod channel;
-mod connection_type;
 mod error;
 mod exchange;
 mod ext;
@@ -9,9 +8,10 @@ mod message;
 mod reply;
 
 pub use channel::{Channel, ChannelError, Pattern, Wild, legal};
-pub use connection_type::ConnectionType;
 pub use error::Error;
 pub use exchange::Exchange;
 pub use ext::{Ack, AckReply, Ext, ReplyExt, Timesync, TimesyncReply};
 pub use message::{Body, Limits, Message, ParseError, Subscription, parse};
 pub use reply::{Advice, Reconnect, Reply};
+
+pub use crate::config::ConnectionType;

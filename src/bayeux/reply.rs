@@ -14,6 +14,8 @@ pub struct Advice {
     pub interval: Duration,
     /// How long the gateway holds a connect; left out where it says nothing.
     pub timeout: Option<Duration>,
+    /// Whether other sessions of the browser are why it is so (R39).
+    pub multiple_clients: bool,
 }
 
 /// `advice.reconnect` (R37).
@@ -25,6 +27,20 @@ pub enum Reconnect {
     Handshake,
     /// Do not come back.
     None,
+}
+
+impl Advice {
+    /// The session is gone: begin anew, at once. Only ever on an unsuccessful connect.
+    pub const HANDSHAKE: Self = Self {
+        reconnect: Reconnect::Handshake,
+        interval: Duration::ZERO,
+        timeout: None,
+        multiple_clients: false,
+    };
+
+    /// Do not come back.
+    pub const NONE: Self =
+        Self { reconnect: Reconnect::None, interval: Duration::ZERO, timeout: None, multiple_clients: false };
 }
 
 /// A reply under construction: `channel`, `id` and `subscription` as they came, then what it has to say.
@@ -48,8 +64,7 @@ impl Reply {
     /// A refusal of `message`.
     pub fn failed(message: &Message, error: &Error) -> Self {
         let mut reply = Self::begin(message, false);
-        reply.json.extend_from_slice(br#","error":"#);
-        put_string(&mut reply.json, &error.to_string());
+        reply.put_error(error);
         reply
     }
 
@@ -59,6 +74,20 @@ impl Reply {
             None => Self::ok(message),
             Some(error) => Self::failed(message, error),
         }
+    }
+
+    /// A refused connect that nobody sent, as an array of its own: the session is gone, for a client that is told without asking.
+    pub fn session_gone(error: &Error) -> bytes::Bytes {
+        let mut reply = Self { json: br#"[{"channel":"/meta/connect","successful":false"#.to_vec() };
+        reply.put_error(error);
+        let mut array = reply.advice(Advice::HANDSHAKE).json;
+        array.extend_from_slice(b"}]");
+        array.into()
+    }
+
+    fn put_error(&mut self, error: &Error) {
+        self.json.extend_from_slice(br#","error":"#);
+        put_string(&mut self.json, &error.to_string());
     }
 
     fn begin(message: &Message, successful: bool) -> Self {
@@ -97,6 +126,9 @@ impl Reply {
         }
         if let Some(timeout) = advice.timeout {
             let _ = write!(self.json, r#","timeout":{}"#, timeout.as_millis());
+        }
+        if advice.multiple_clients {
+            self.json.extend_from_slice(br#","multiple-clients":true"#);
         }
         self.json.push(b'}');
         self
@@ -175,6 +207,7 @@ mod tests {
             reconnect: Reconnect::Retry,
             interval: Duration::ZERO,
             timeout: Some(Duration::from_secs(30)),
+            multiple_clients: false,
         };
         assert_eq!(
             Reply::ok(&asked).advice(advice).finish(),

@@ -4,7 +4,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::settings::{ActivityMode, LogFormat, SameSite, Settings, Transports};
+use super::ConnectionType;
+use super::settings::{ActivityMode, LogFormat, SameSite, Settings};
 use super::value::{Given, Wrong};
 
 /// One setting.
@@ -89,8 +90,8 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "bayeux.transports",
         "all",
-        "`all`, or a list of `websocket`, `long-polling`",
-        "What is offered in `supportedConnectionTypes`.",
+        "`all`, or a list of `websocket`, `eventsource`, `long-polling`, `cross-origin-long-polling`, `callback-polling`",
+        "The [transports](transports.md) that are offered in `supportedConnectionTypes`; others are refused.",
         |s, v| {
             s.bayeux.transports = transports(v)?;
             Ok(())
@@ -136,12 +137,26 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    not_yet(
+    key(
         "bayeux.clients_per_browser",
         "1",
-        "Sessions of one browser that may hold a long poll at a time.",
+        "number, negative or `null` for any number",
+        "Sessions of one browser, as the cookie `BAYEUX_BROWSER` tells, that may hold a poll at a time over HTTP/1.1, where a browser opens few connections; with `0` no poll is held at all.",
+        |s, v| {
+            s.bayeux.clients_per_browser = v.optional(Given::count)?.flatten();
+            Ok(())
+        },
     ),
-    not_yet("bayeux.multi_client_interval", "2s", "How often the other sessions of a browser poll."),
+    key(
+        "bayeux.multi_client_interval",
+        "2s",
+        "duration",
+        "How often the other sessions of a browser poll; `0s` refuses them.",
+        |s, v| {
+            s.bayeux.multi_client_interval = v.duration_from(Duration::ZERO)?;
+            Ok(())
+        },
+    ),
     key(
         "bayeux.activity.mode",
         "null",
@@ -190,6 +205,10 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("bayeux.cookie.domain", "null", "domain", "Its `Domain`; unset, the host that set it.", |s, v| {
         s.bayeux.cookie.domain = v.optional(Given::domain)?;
+        Ok(())
+    }),
+    key("bayeux.cookie.path", "/", "path", "Its `Path`.", |s, v| {
+        s.bayeux.cookie.path = v.mount()?;
         Ok(())
     }),
     key(
@@ -292,7 +311,16 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    not_yet("limits.pipelined", "8", "Requests that a connection may send ahead."),
+    key(
+        "limits.pipelined",
+        "8",
+        "number",
+        "Requests that a connection may send ahead of an answer that it waits for; one that sends more is closed.",
+        |s, v| {
+            s.limits.pipelined = v.number(0..=COUNT)?;
+            Ok(())
+        },
+    ),
     key(
         "limits.sockets",
         "null",
@@ -436,23 +464,21 @@ pub(super) const KEYS: &[Key] = &[
     ),
 ];
 
-fn transports(given: &Given<'_>) -> Result<Transports, Wrong> {
-    let mut offered = Transports { websocket: false, long_polling: false };
-    given.list_of_one_at_least(|item| item.text("a transport")).and_then(|names| {
-        for name in names {
-            match name.as_str() {
-                "all" => offered = Transports { websocket: true, long_polling: true },
-                "websocket" => offered.websocket = true,
-                "long-polling" => offered.long_polling = true,
-                "callback-polling" | "eventsource" => return Err(Wrong::new(format!("{name}: not yet"))),
-                _ => {
-                    let wrong = Wrong::new(format!("{name:?} is not a transport"));
-                    return Err(wrong.hint("all, or a list of websocket, long-polling"));
-                }
+fn transports(given: &Given<'_>) -> Result<Vec<ConnectionType>, Wrong> {
+    let offered = given.list_of_one_at_least(|item| {
+        let name = item.text("a transport")?;
+        match ConnectionType::parse(&name) {
+            Some(kind) => Ok(vec![kind]),
+            None if name == "all" => Ok(ConnectionType::ALL.to_vec()),
+            None => {
+                let names = ConnectionType::ALL.map(ConnectionType::name).join(", ");
+                let wrong = Wrong::new(format!("{name:?} is not a transport"));
+                Err(wrong.hint(format!("all, or a list of {names}")))
             }
         }
-        Ok(offered)
-    })
+    })?;
+    let offered = offered.concat();
+    Ok(ConnectionType::ALL.into_iter().filter(|kind| offered.contains(kind)).collect())
 }
 
 /// Names and defaults (as YAML) of all settings but those of `kafka`.

@@ -62,6 +62,7 @@ fn of(takes: &str) -> Json {
     let one_or_list = json!({ "type": ["string", "array"], "items": { "type": "string" } });
     match takes {
         "number" => or_reference(&json!({ "type": "integer", "minimum": 0 })),
+        "number, negative or `null` for any number" => or_reference(&json!({ "type": "integer" })),
         "size" => or_reference(&json!({
             "type": ["integer", "string"],
             "pattern": r"^\s*[0-9]+\s*([kKMG]i?B|B)?\s*$",
@@ -85,6 +86,7 @@ fn of(takes: &str) -> Json {
         }
         words if words.contains("list") => one_or_list,
         words if words.contains('`') => or_reference(&json!({ "enum": quoted(words) })),
+        "path" => or_reference(&json!({ "type": "string", "pattern": "^/" })),
         "domain" | "file" => json!({ "type": ["string", "null"] }),
         _ => text,
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+use super::ConnectionType;
+
 /// All settings. `Default` is what holds when nothing is set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -54,8 +56,8 @@ pub struct Kafka(pub BTreeMap<String, String>);
 pub struct Bayeux {
     /// Paths that Bayeux is mounted on: each begins with `/` and ends without, but for `/` itself.
     pub path: Vec<String>,
-    /// Transports that are offered.
-    pub transports: Transports,
+    /// Transports that are offered: one at least, in the order of [`ConnectionType::ALL`].
+    pub transports: Vec<ConnectionType>,
     /// WebSockets.
     pub websocket: WebSocket,
     /// How long a `/meta/connect` is held.
@@ -66,6 +68,10 @@ pub struct Bayeux {
     pub max_interval: Duration,
     /// Sessions that do nothing.
     pub activity: Activity,
+    /// Sessions of one browser that may hold a poll at a time over HTTP/1.1; `None`: any number. With 0 no poll is held.
+    pub clients_per_browser: Option<usize>,
+    /// How often the other sessions of a browser poll; zero: they are refused.
+    pub multi_client_interval: Duration,
     /// The `BAYEUX_BROWSER` cookie.
     pub cookie: Cookie,
 }
@@ -88,15 +94,6 @@ pub enum ActivityMode {
     ClientServer,
 }
 
-/// Transports that are offered; one at least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transports {
-    /// `websocket`
-    pub websocket: bool,
-    /// `long-polling`
-    pub long_polling: bool,
-}
-
 /// Settings of WebSockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebSocket {
@@ -115,6 +112,8 @@ pub struct Cookie {
     pub partitioned: bool,
     /// `Domain`
     pub domain: Option<String>,
+    /// `Path`
+    pub path: String,
     /// `Max-Age`; `None`: the cookie ends with the browser's session.
     pub max_age: Option<Duration>,
 }
@@ -155,6 +154,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Time for a request's head, and between requests.
     pub header_timeout: Duration,
+    /// Requests that a connection may send ahead of an answer.
+    pub pipelined: usize,
     /// Time for a request's body.
     pub body_timeout: Duration,
     /// Whether `/*` and `/**` may be subscribed to.
@@ -259,12 +260,14 @@ impl Default for Bayeux {
     fn default() -> Self {
         Self {
             path: vec!["/cometd".to_owned()],
-            transports: Transports { websocket: true, long_polling: true },
+            transports: ConnectionType::ALL.to_vec(),
             websocket: WebSocket { compression: true },
             timeout: Duration::from_secs(30),
             interval: Duration::ZERO,
             max_interval: Duration::from_mins(1),
             activity: Activity::default(),
+            clients_per_browser: Some(1),
+            multi_client_interval: Duration::from_secs(2),
             cookie: Cookie::default(),
         }
     }
@@ -278,7 +281,14 @@ impl Default for Activity {
 
 impl Default for Cookie {
     fn default() -> Self {
-        Self { secure: false, same_site: SameSite::Lax, partitioned: false, domain: None, max_age: None }
+        Self {
+            secure: false,
+            same_site: SameSite::Lax,
+            partitioned: false,
+            domain: None,
+            path: "/".to_owned(),
+            max_age: None,
+        }
     }
 }
 
@@ -296,6 +306,7 @@ impl Default for Limits {
             sockets: None,
             header_bytes: 32 << 10,
             header_timeout: Duration::from_secs(30),
+            pipelined: 8,
             body_timeout: Duration::from_secs(30),
             root_patterns: true,
         }

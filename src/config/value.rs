@@ -106,6 +106,12 @@ impl<'a> Given<'a> {
         within(number, range, |number: usize| number.to_string())
     }
 
+    /// A number of things; `None` for any number, said by a negative one.
+    pub(super) fn count(&self) -> Result<Option<usize>, Wrong> {
+        let number: i64 = self.parsed("a whole number", "such as 1, or -1", |text| text.parse().ok())?;
+        Ok(usize::try_from(number).ok())
+    }
+
     /// A size in bytes in a range.
     pub(super) fn size(&self, range: RangeInclusive<usize>) -> Result<usize, Wrong> {
         let bytes = self.parsed("a size", "such as 256KiB, 1MiB or 1000", size)?;

@@ -14,8 +14,7 @@ use crate::kafka::{self, Report};
 use crate::net::Detached;
 use crate::service::{Correlation, Unread};
 use crate::stream::{Batch, Body, Positions};
-use crate::transport::Peer;
-use crate::transport::websocket::Handover;
+use crate::transport::{Handover, Peer};
 
 /// Batches that wait for a shard: at most 8 MiB, since a batch is at most 256 KiB. A reader waits for room.
 const BATCHES: usize = 32;
@@ -24,12 +23,14 @@ const BATCHES: usize = 32;
 pub(super) enum Note {
     /// A connection was accepted, and TLS, if it is, agreed on.
     Connection(Detached, SocketAddr),
-    /// A WebSocket whose session lives here.
+    /// A WebSocket or event stream whose session lives here.
     Socket(Handover),
     /// An HTTP request whose session lives here.
     Post { http: HttpId, peer: Peer, messages: Vec<Message>, answer: oneshot::Sender<Response> },
     /// Whether its response was written.
     Written(HttpId, bool),
+    /// Another request waits behind it.
+    Hurry(HttpId),
     /// A subscription's positions are known, or why not.
     Subscribed(SubscribeTicket, Result<Positions, Error>),
     /// How many partitions a topic has.

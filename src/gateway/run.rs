@@ -21,7 +21,7 @@ use crate::kafka::{self, Catalog, Writer};
 use crate::publish::{self, Bounds};
 use crate::service::{self, Outstanding};
 use crate::telemetry::Metrics;
-use crate::{admin, bayeux, hub, net, transport};
+use crate::{admin, hub, net, transport};
 
 /// Makes, on a shard's thread, what answers requests that are not Bayeux.
 pub type MakeFallback = Arc<dyn Fn(&transport::Settings) -> transport::Fallback + Send + Sync>;
@@ -252,19 +252,14 @@ fn start_shard(parts: Parts) -> anyhow::Result<thread::JoinHandle<()>> {
 
 fn hub_settings(settings: &Settings, shard: u16, addresses: Option<Arc<hub::Addresses>>) -> hub::Settings {
     let bayeux = &settings.bayeux;
-    let mut types = Vec::new();
-    if bayeux.transports.websocket {
-        types.push(bayeux::ConnectionType::WebSocket);
-    }
-    if bayeux.transports.long_polling {
-        types.push(bayeux::ConnectionType::LongPolling);
-    }
     hub::Settings {
         shard,
         timeout: bayeux.timeout,
         interval: bayeux.interval,
         max_interval: bayeux.max_interval,
-        types,
+        types: bayeux.transports.clone(),
+        clients_per_browser: bayeux.clients_per_browser,
+        multi_client_interval: bayeux.multi_client_interval,
         max_unconnected: settings.limits.unconnected.div_ceil(settings.shard_count()),
         max_subscriptions: settings.limits.subscriptions,
         root_patterns: settings.limits.root_patterns,

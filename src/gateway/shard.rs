@@ -23,8 +23,7 @@ use crate::route::RouteTable;
 use crate::service::{self, Asked, Outstanding, Requests};
 use crate::stream::Batch;
 use crate::telemetry::{NodeMetrics, ShardMetrics};
-use crate::transport::websocket::{Handover, Link, adopt};
-use crate::transport::{self, Hub, Peer, PostId, Server};
+use crate::transport::{self, Handover, Hub, Link, Peer, PostId, Server};
 
 /// How long records may gather before what they touched is written.
 const GATHER: Duration = Duration::from_millis(2);
@@ -181,11 +180,12 @@ impl Driver {
                     driver.changed.notify_one();
                 });
             }
-            Note::Socket(handover) => adopt(server.clone(), handover),
+            Note::Socket(handover) => server.clone().adopt(handover),
             Note::Post { http, peer, messages, answer } => self.request(http, peer, messages, answer),
             Note::Written(http, whole) => {
                 self.tell(if whole { Input::Taken(http) } else { Input::Lost(http) });
             }
+            Note::Hurry(http) => self.tell(Input::Hurry(http)),
             Note::Subscribed(ticket, result) => self.tell(Input::Subscribed(ticket, result)),
             Note::Found(topic, count) => {
                 let partitions = |topic: &str| self.catalog.partitions(topic);
@@ -214,8 +214,8 @@ impl Driver {
 
     fn request(&self, http: HttpId, peer: Peer, messages: Vec<Message>, answer: oneshot::Sender<Response>) {
         self.posts.borrow_mut().insert(http, answer);
-        let Peer { address, browser, .. } = peer;
-        self.tell(Input::Request { via: Via::Http(http), browser, peer: address, messages });
+        let Peer { address, browser, multiplexed, .. } = peer;
+        self.tell(Input::Request { via: Via::Http(http), browser, peer: address, multiplexed, messages });
     }
 
     pub(super) fn tell(&self, input: Input) {
@@ -398,6 +398,7 @@ impl Driver {
     fn show(&self, stats: Stats) {
         let metrics = &self.metrics;
         metrics.websockets.set(stats.sockets as u64);
+        metrics.event_streams.set(stats.streams as u64);
         metrics.sessions.set(stats.sessions as u64);
         metrics.subscriptions.set(stats.subscriptions as u64);
         metrics.handshakes_accepted.set(stats.handshakes);
@@ -437,13 +438,26 @@ pub(super) fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).unwrap_or_else(|_| std::process::abort());
 }
 
-/// The shard that the sessions of these messages live on.
+/// The shard that the sessions of these messages live on, if they have one.
 fn home_of(messages: &[Message], shards: usize) -> Option<u16> {
     if messages.iter().any(|message| matches!(message.body, Body::Handshake { .. })) {
         return None;
     }
-    let shard = hub::shard_of(messages.first()?.client_id.as_ref()?)?;
-    (usize::from(shard) < shards).then_some(shard)
+    shard_in(messages.first()?.client_id.as_ref()?, shards)
+}
+
+/// The shard that made a clientId or a browser's cookie.
+fn shard_in(id: &str, shards: usize) -> Option<u16> {
+    hub::shard_of(id).filter(|shard| usize::from(*shard) < shards)
+}
+
+/// The shard for the sessions of a browser, so that one shard knows all of its polls: the one that made the cookie, or any, but
+/// always the same.
+fn shard_of_browser(browser: &str, shards: usize) -> u16 {
+    shard_in(browser, shards).unwrap_or_else(|| {
+        let sum = browser.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        u16::try_from(sum % shards).unwrap_or_default()
+    })
 }
 
 impl Hub for Driver {
@@ -451,7 +465,10 @@ impl Hub for Driver {
         let http = self.next_post.get();
         self.next_post.set(http + 1);
         let (answer, answered) = oneshot::channel();
-        let shard = home_of(&messages, self.inboxes.len()).unwrap_or(self.number);
+        let shards = self.inboxes.len();
+        let shard = home_of(&messages, shards)
+            .or_else(|| Some(shard_of_browser(peer.browser.as_deref()?, shards)))
+            .unwrap_or(self.number);
         match self.inbox(shard) {
             Some(inbox) if shard != self.number => inbox.note(Note::Post { http, peer, messages, answer }),
             _ => self.request(http, peer, messages, answer),
@@ -467,10 +484,33 @@ impl Hub for Driver {
         }
     }
 
+    fn hurry(&self, post: PostId) {
+        if post.shard == self.number {
+            self.tell(Input::Hurry(post.http));
+        } else if let Some(inbox) = self.inbox(post.shard) {
+            inbox.note(Note::Hurry(post.http));
+        }
+    }
+
     fn open(&self, link: Rc<Link>, compressed: bool) -> SocketKey {
         let key = self.hub.borrow_mut().open_socket(compressed);
         self.links.borrow_mut().insert(key, link);
         key
+    }
+
+    fn open_stream(&self, link: Rc<Link>) -> SocketKey {
+        let key = self.hub.borrow_mut().open_stream();
+        self.links.borrow_mut().insert(key, link);
+        key
+    }
+
+    fn stream(&self, socket: SocketKey, peer: &Peer, client_id: &str) {
+        let (client_id, browser) = (client_id.into(), peer.browser.clone());
+        self.tell(Input::Stream { socket, client_id, browser });
+    }
+
+    fn home_of(&self, client_id: &str) -> Option<u16> {
+        shard_in(client_id, self.inboxes.len()).filter(|shard| *shard != self.number)
     }
 
     fn home(&self, messages: &[Message]) -> Option<u16> {
@@ -484,8 +524,8 @@ impl Hub for Driver {
     }
 
     fn receive(&self, socket: SocketKey, peer: &Peer, messages: Vec<Message>) {
-        let Peer { address, browser, .. } = peer.clone();
-        self.tell(Input::Request { via: Via::Socket(socket), browser, peer: address, messages });
+        let Peer { address, browser, multiplexed, .. } = peer.clone();
+        self.tell(Input::Request { via: Via::Socket(socket), browser, peer: address, multiplexed, messages });
     }
 
     fn outbox(&self, socket: SocketKey, see: &mut dyn FnMut(&mut hub::Outbox)) {

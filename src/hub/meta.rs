@@ -8,10 +8,10 @@ use super::client_id::{self, ENTROPY};
 use super::extension::{Ack, Extras};
 use super::pace;
 use super::request::Exchange;
-use super::session::{Held, Session};
+use super::session::{Answer, Held, Session};
 use super::timers::Due;
 use super::{Key, Output, Shard, SocketKey, Via};
-use crate::bayeux::{self, AckReply, Advice, Body, Error, Message, Reconnect, Reply};
+use crate::bayeux::{self, AckReply, Advice, Body, ConnectionType, Error, Message, Reconnect, Reply};
 
 /// How long a client has to close its WebSocket after a disconnect, before the gateway does.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -54,9 +54,8 @@ impl Shard {
             // No advice: clients come back by themselves, and find another node.
             Some(Reply::failed(message, &Error::DRAINING))
         } else if !common {
-            let advice = Advice { reconnect: Reconnect::None, interval: Duration::ZERO, timeout: None };
             let reply = Reply::failed(message, &Error::NO_COMMON_TYPE);
-            Some(reply.versions(&self.settings.types).advice(advice))
+            Some(reply.versions(&self.settings.types).advice(Advice::NONE))
         } else {
             None
         };
@@ -143,21 +142,30 @@ impl Shard {
                 spread.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))
             }
         };
-        Advice { reconnect: Reconnect::Retry, interval, timeout: Some(self.settings.timeout) }
+        Advice {
+            reconnect: Reconnect::Retry,
+            interval,
+            timeout: Some(self.settings.timeout),
+            multiple_clients: false,
+        }
     }
 
-    pub(super) fn connect(
-        &mut self,
-        key: Key<Exchange>,
-        slot: usize,
-        mut message: Message,
-        timeout: Option<Duration>,
-        interval: Option<Duration>,
-        now: Instant,
-    ) {
+    pub(super) fn connect(&mut self, key: Key<Exchange>, slot: usize, mut message: Message, now: Instant) {
+        let Body::Connect { kind, timeout, interval } = message.body else { return };
         let Some(session_key) = self.session_of(key, &message, now) else {
             return self.connect_unknown(key, slot, &message, now);
         };
+        let Some(exchange) = self.exchanges.get(key) else { return };
+        let (via, alone) = (exchange.via, exchange.alone);
+        let types = &self.settings.types;
+        let offered = match via {
+            Via::Socket(_) => types.contains(&ConnectionType::WebSocket),
+            Via::Http(_) => kind.is_none_or(|kind| types.contains(&kind)),
+        };
+        if !offered {
+            // Another handshake tells the client what is offered.
+            return self.refuse_connect(key, slot, &message, &Error::NO_COMMON_TYPE, now);
+        }
         let activity = self.settings.activity;
         if self.sessions.get(session_key).is_some_and(|session| session.is_inactive(activity, now)) {
             return self.end_inactive(key, slot, session_key, &message, now);
@@ -166,37 +174,49 @@ impl Shard {
         let acknowledged = self.acknowledge(session_key, &message);
         // What is left of it is for the reply.
         message.ext.take_if(|ext| ext.timesync.is_none());
+        let acks = self.sessions.get(session_key).is_some_and(Session::acks);
+        let answer = self.answer_to(key, kind.filter(|_| !acks));
+        // The events come by the stream, if there is one at present.
+        let streamed = answer == Answer::Stream && self.has_stream(session_key);
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        let (via, alone) = (exchange.via, exchange.alone);
         match via {
             Via::Socket(socket) => {
-                if self.sessions.get(session_key).is_some_and(Session::acks) {
+                if acks {
                     exchange.events_of = Some(session_key);
                 }
                 self.attach(session_key, socket, now);
             }
+            Via::Http(_) if streamed => {}
             Via::Http(_) => {
                 exchange.events_of = Some(session_key);
                 self.detach(session_key, now);
             }
         }
         let owes = self.sessions.get(session_key).is_some_and(|session| self.owes(session, via));
+        let advised = self.advice(answer).interval;
         let hold = timeout.map_or(self.settings.timeout, |timeout| timeout.min(self.settings.timeout));
         let draining = self.draining.is_some();
         let Some(session) = self.sessions.get_mut(session_key) else { return };
-        session.interval = interval.map_or(self.settings.interval, |it| it.min(LONGEST_PAUSE));
+        session.interval = interval.unwrap_or_default().min(LONGEST_PAUSE).max(advised);
         let first = !std::mem::replace(&mut session.connected, true);
         self.unconnected -= usize::from(first);
+        if answer == Answer::Surplus && advised.is_zero() {
+            self.stats.refused += 1;
+            let advice = Advice { multiple_clients: true, ..Advice::NONE };
+            let reply = Reply::failed(&message, &Error::MULTIPLE_CLIENTS).advice(advice);
+            return self.reply(key, slot, &message, reply);
+        }
         // Clients with old habits expect the first connect back at once, and companions of a connect without delay.
         let at_once = first || !alone || draining || session.has_ready();
         // A little less than advised: some clients time out at exactly that.
-        let mut hold = if at_once || owes { Duration::ZERO } else { hold.mul_f64(0.98) };
+        let waits = !at_once && !owes && answer == Answer::Poll;
+        let mut hold = if waits { hold.mul_f64(0.98) } else { Duration::ZERO };
         // What is sent again and again, and never acknowledged, is no reason to hurry.
         if !(at_once || owes && acknowledged) && hold < pace::DELAY {
             hold = session.pace.delay(now).unwrap_or(hold);
         }
         if hold.is_zero() {
-            self.answer_connect(session_key, key, slot, &message, now);
+            self.answer_connect(session_key, key, slot, &message, answer, now);
             return;
         }
         let http = match via {
@@ -204,16 +224,63 @@ impl Shard {
             Via::Socket(_) => None,
         };
         let deadline = now + hold;
-        session.held = Some(Held { exchange: key, slot, message, deadline, http });
+        let held = Held { exchange: key, slot, message, deadline, http, answer };
+        self.count_held(&held);
+        if let Some(session) = self.sessions.get_mut(session_key) {
+            session.held = Some(held);
+        }
         self.schedule(session_key, deadline);
     }
 
+    /// How a connect is to be answered.
+    fn answer_to(&self, key: Key<Exchange>, kind: Option<ConnectionType>) -> Answer {
+        let Some(exchange) = self.exchanges.get(key) else { return Answer::Poll };
+        match exchange.via {
+            Via::Http(_) if kind == Some(ConnectionType::EventSource) => Answer::Stream,
+            _ if self.draining.is_none() && self.is_surplus(exchange) => Answer::Surplus,
+            _ => Answer::Poll,
+        }
+    }
+
+    /// What a good answer to a connect advises.
+    fn advice(&mut self, answer: Answer) -> Advice {
+        let advice = self.retry();
+        match answer {
+            _ if self.draining.is_some() => advice,
+            Answer::Poll => advice,
+            Answer::Surplus => {
+                let interval = self.settings.multi_client_interval;
+                Advice { interval, multiple_clients: true, ..advice }
+            }
+            // As Faye's own server has it.
+            Answer::Stream => {
+                Advice { interval: self.settings.timeout, timeout: Some(Duration::ZERO), ..advice }
+            }
+        }
+    }
+
     fn connect_unknown(&mut self, key: Key<Exchange>, slot: usize, message: &Message, now: Instant) {
-        let slow = message.client_id.as_ref().is_some_and(|id| self.evicted.contains(id));
-        let error = if slow { slow_consumer() } else { Error::SESSION_UNKNOWN };
-        let advice = Advice { reconnect: Reconnect::Handshake, interval: Duration::ZERO, timeout: None };
+        let error = self.why_unknown(message.client_id.as_deref().unwrap_or_default());
+        self.refuse_connect(key, slot, message, &error, now);
+    }
+
+    /// What is told of a session that is not there.
+    pub(super) fn why_unknown(&self, client_id: &str) -> Error {
+        let slow = self.evicted.iter().any(|evicted| **evicted == *client_id);
+        if slow { slow_consumer() } else { Error::SESSION_UNKNOWN }
+    }
+
+    /// Refuses a connect and asks for another handshake, not too often.
+    fn refuse_connect(
+        &mut self,
+        key: Key<Exchange>,
+        slot: usize,
+        message: &Message,
+        error: &Error,
+        now: Instant,
+    ) {
         let ext = self.ext_of(message);
-        let reply = Reply::failed(message, &error).advice(advice).ext(&ext).finish();
+        let reply = Reply::failed(message, error).advice(Advice::HANDSHAKE).ext(&ext).finish();
         self.stats.refused += 1;
         let Some(peer) = self.exchanges.get(key).map(|exchange| exchange.peer) else { return };
         if self.paces.len() >= PACED_PEERS {
@@ -235,9 +302,10 @@ impl Shard {
         key: Key<Exchange>,
         slot: usize,
         message: &Message,
+        answer: Answer,
         now: Instant,
     ) {
-        let reply = Reply::ok(message).advice(self.retry());
+        let reply = Reply::ok(message).advice(self.advice(answer));
         let ext = self.ext_of(message);
         self.settle_connect(session_key, key, slot, reply, ext);
         let away = self.draining.unwrap_or_default();
@@ -253,7 +321,8 @@ impl Shard {
         let Some(held) = self.sessions.get_mut(session_key).and_then(|session| session.held.take()) else {
             return;
         };
-        self.answer_connect(session_key, held.exchange, held.slot, &held.message, now);
+        self.uncount_held(&held);
+        self.answer_connect(session_key, held.exchange, held.slot, &held.message, held.answer, now);
         self.complete_if_ready(held.exchange, now);
     }
 
@@ -304,8 +373,7 @@ impl Shard {
         self.end_session(session, End::Inactive, now);
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.more.get_or_insert_default().notice = Some(Bytes::from_static(DISCONNECTED));
-        let advice = Advice { reconnect: Reconnect::None, interval: Duration::ZERO, timeout: None };
-        self.reply(key, slot, message, Reply::ok(message).advice(advice));
+        self.reply(key, slot, message, Reply::ok(message).advice(Advice::NONE));
         if let Some(socket) = socket {
             self.close_when_quiet(socket, 1000, "inactive", CLOSE_GRACE);
         }
@@ -328,14 +396,12 @@ impl Shard {
         }
         self.unconnected -= usize::from(!session.connected);
         if let Some(held) = session.held.take() {
+            self.uncount_held(&held);
             let reply = if matches!(end, End::Disconnect | End::Inactive) {
-                let advice = Advice { reconnect: Reconnect::None, interval: Duration::ZERO, timeout: None };
-                Reply::ok(&held.message).advice(advice)
+                Reply::ok(&held.message).advice(Advice::NONE)
             } else {
-                let advice =
-                    Advice { reconnect: Reconnect::Handshake, interval: Duration::ZERO, timeout: None };
                 let error = if end == End::Slow { slow_consumer() } else { Error::SESSION_UNKNOWN };
-                Reply::failed(&held.message, &error).advice(advice)
+                Reply::failed(&held.message, &error).advice(Advice::HANDSHAKE)
             };
             self.reply(held.exchange, held.slot, &held.message, reply);
             self.complete_if_ready(held.exchange, now);
@@ -348,6 +414,8 @@ impl Shard {
             if end == End::Slow {
                 let (code, reason, grace) = (1008, "slow consumer: the queue is full", Duration::ZERO);
                 self.outputs.push_back(Output::Close { socket, code, reason, grace });
+            } else if end == End::Expired && state.outbox.is_stream() {
+                self.end_stream(socket, &Error::SESSION_UNKNOWN);
             }
         }
         match end {

@@ -12,6 +12,7 @@
 
 mod addresses;
 mod arena;
+mod browsers;
 mod client_id;
 mod extension;
 mod fanout;
@@ -24,6 +25,7 @@ mod request;
 mod response;
 mod session;
 mod shard;
+mod streams;
 mod subscribe;
 mod timers;
 mod transfer;
@@ -62,6 +64,10 @@ pub struct Settings {
     pub max_interval: Duration,
     /// Connection types offered, in order of preference.
     pub types: Vec<ConnectionType>,
+    /// Sessions of one browser that may hold a poll; `None`: any number.
+    pub clients_per_browser: Option<usize>,
+    /// The pause between the polls of the others; zero refuses them.
+    pub multi_client_interval: Duration,
     /// Sessions that have not connected yet; past it the oldest of them ends.
     pub max_unconnected: usize,
     /// Subscriptions of one session.
@@ -82,7 +88,7 @@ pub struct Settings {
 
 /// A session, as the shard knows it.
 pub type SessionKey = Key<session::Session>;
-/// A WebSocket, as the shard knows it.
+/// A WebSocket or event stream, as the shard knows it.
 pub type SocketKey = Key<session::Socket>;
 /// A subscription that waits for its positions.
 pub type SubscribeTicket = Key<subscribe::Subscription>;
@@ -111,15 +117,28 @@ pub enum Input {
         browser: Option<Box<str>>,
         /// The peer's address, for pacing.
         peer: IpAddr,
+        /// Whether the peer's connection carries other requests meanwhile (HTTP/2): a held poll is in nobody's way then.
+        multiplexed: bool,
         /// The messages, in order.
         messages: Vec<Message>,
     },
-    /// A WebSocket is gone.
+    /// An event stream opened that is to bring the events of a session.
+    Stream {
+        /// The stream.
+        socket: SocketKey,
+        /// The session that it names.
+        client_id: Box<str>,
+        /// The `BAYEUX_BROWSER` cookie that came along, if it is well formed.
+        browser: Option<Box<str>>,
+    },
+    /// A WebSocket or event stream is gone.
     SocketClosed(SocketKey),
     /// The response to an HTTP request was taken for writing.
     Taken(HttpId),
     /// The HTTP request was dropped, or its response before all of it was written.
     Lost(HttpId),
+    /// Another request waits behind this one on its connection: a held connect must not be in its way (R5).
+    Hurry(HttpId),
     /// Records arrived.
     Batch(Arc<Batch>),
     /// [`Output::Subscribe`] is done: from which offsets on, or why not.
@@ -164,7 +183,7 @@ pub enum Output {
     },
     /// A session that published on a `/service` channel ended.
     Ended(SessionKey),
-    /// Close a WebSocket once what it has to write is written; [`Input::SocketClosed`] must follow in bounded time.
+    /// Close a WebSocket or event stream once what it has to write is written; [`Input::SocketClosed`] must follow in bounded time.
     Close {
         /// Which.
         socket: SocketKey,
@@ -201,6 +220,8 @@ pub struct Stats {
     pub sessions: usize,
     /// WebSockets there are.
     pub sockets: usize,
+    /// Event streams there are.
+    pub streams: usize,
     /// Subscriptions there are.
     pub subscriptions: usize,
     /// Sessions made.

@@ -19,9 +19,22 @@ const TURN: usize = 256 * 1024;
 /// Slots that stay allocated while nothing waits.
 const IDLE_CAPACITY: usize = 64;
 
-/// The write queue of a WebSocket. Frames leave whole and in order; what was written in part is never dropped.
+/// How events look on a socket. Never changes: bytes are counted out as they were counted in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Format {
+    /// Frames of a WebSocket that takes no others.
+    #[default]
+    Plain,
+    /// Compressed frames.
+    Compressed,
+    /// Blocks of an event stream.
+    Blocks,
+}
+
+/// The write queue of a WebSocket or event stream. Frames leave whole and in order; what was written in part is never dropped.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    format: Format,
     items: VecDeque<Item>,
     /// Bytes of the first item that are written already.
     written: usize,
@@ -31,8 +44,6 @@ pub struct Outbox {
     owes: bool,
     /// Batches that wait.
     batches: u32,
-    /// Whether the socket takes compressed frames. Never changes: a frame is counted out as it was counted in.
-    compressed: bool,
 }
 
 #[derive(Debug)]
@@ -62,10 +73,22 @@ pub(super) struct Unwritten {
 // === impl Item ===
 
 impl Item {
-    fn frame(&self, compressed: bool) -> &Bytes {
+    fn bytes(&self, format: Format) -> &Bytes {
         match self {
-            Self::Event(event) => frame_of(event, compressed),
+            Self::Event(event) => format.bytes(event),
             Self::Replies(replies) => &replies.frame,
+        }
+    }
+}
+
+// === impl Format ===
+
+impl Format {
+    fn bytes(self, event: &Event) -> &Bytes {
+        match self {
+            Self::Plain => event.plain().frame(),
+            Self::Compressed => event.plain().compressed_frame(),
+            Self::Blocks => event.block(),
         }
     }
 }
@@ -75,12 +98,23 @@ impl Item {
 impl Outbox {
     /// For a socket that takes compressed frames, or only plain ones.
     pub(super) fn new(compressed: bool) -> Self {
-        Self { compressed, ..Self::default() }
+        let format = if compressed { Format::Compressed } else { Format::Plain };
+        Self { format, ..Self::default() }
+    }
+
+    /// An empty one of an event stream.
+    pub(super) fn of_stream() -> Self {
+        Self { format: Format::Blocks, ..Self::default() }
+    }
+
+    /// Whether it is an event stream's.
+    pub(super) fn is_stream(&self) -> bool {
+        self.format == Format::Blocks
     }
 
     /// Queues an event; how many bytes that are.
     pub(super) fn event(&mut self, event: Event) -> usize {
-        let size = frame_of(&event, self.compressed).len();
+        let size = self.format.bytes(&event).len();
         self.event_bytes += size;
         self.items.push_back(Item::Event(event));
         size
@@ -104,7 +138,7 @@ impl Outbox {
         self.batches > 0
     }
 
-    /// Queues a frame of the transport's own, such as a pong; it counts with the replies.
+    /// Queues bytes of the transport's own, such as a pong or a head; they count with the replies.
     pub fn control(&mut self, frame: Bytes) {
         self.replies(frame, Vec::new());
     }
@@ -118,7 +152,7 @@ impl Outbox {
             if bytes >= TURN {
                 break;
             }
-            let rest = item.frame(self.compressed).get(skip..).unwrap_or_default();
+            let rest = item.bytes(self.format).get(skip..).unwrap_or_default();
             *slice = IoSlice::new(rest);
             bytes += rest.len();
             filled += 1;
@@ -131,7 +165,7 @@ impl Outbox {
     pub fn wrote(&mut self, count: usize) {
         self.written += count;
         while let Some(first) = self.items.front() {
-            let length = first.frame(self.compressed).len();
+            let length = first.bytes(self.format).len();
             if self.written < length {
                 break;
             }
@@ -161,7 +195,7 @@ impl Outbox {
     /// What is missing of a frame that is written in part; empty if none is.
     pub fn rest(&self) -> Bytes {
         match self.items.front() {
-            Some(first) if self.written > 0 => first.frame(self.compressed).slice(self.written..),
+            Some(first) if self.written > 0 => first.bytes(self.format).slice(self.written..),
             _ => Bytes::new(),
         }
     }
@@ -191,7 +225,7 @@ impl Outbox {
             let whole = self.written == 0 || !kept.is_empty();
             match item {
                 Item::Event(event) if whole => {
-                    self.event_bytes -= frame_of(&event, self.compressed).len();
+                    self.event_bytes -= self.format.bytes(&event).len();
                     events.push_back(event);
                 }
                 Item::Replies(replies) if whole && replies.batch => {
@@ -227,11 +261,6 @@ impl Outbox {
         }
         unwritten
     }
-}
-
-/// The frame of an event, as a socket takes it.
-fn frame_of(event: &Event, compressed: bool) -> &Bytes {
-    if compressed { event.plain().compressed_frame() } else { event.plain().frame() }
 }
 
 #[cfg(test)]

@@ -22,11 +22,14 @@ const BACKLOG: usize = 1024 * 1024;
 const WAITING: usize = 256;
 
 /// A request under way.
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 #[derive(Debug)]
 pub struct Exchange {
     pub(super) via: Via,
     pub(super) browser: Option<Box<str>>,
     pub(super) peer: IpAddr,
+    /// Whether its connection carries other requests meanwhile.
+    pub(super) multiplexed: bool,
     /// What is not yet processed, with its slot.
     pub(super) rest: VecDeque<(usize, Message)>,
     pub(super) replies: bayeux::Exchange,
@@ -68,6 +71,7 @@ impl Shard {
         via: Via,
         browser: Option<Box<str>>,
         peer: IpAddr,
+        multiplexed: bool,
         mut messages: Vec<Message>,
     ) {
         if let Via::Socket(socket) = via
@@ -91,6 +95,7 @@ impl Shard {
             via,
             browser,
             peer,
+            multiplexed,
             only_subscribes: messages.iter().all(|message| matches!(message.body, Body::Subscribe(_))),
             size: messages.iter().map(Message::size).sum(),
             rest: messages.into_iter().map(|message| (replies.open(), message)).collect(),
@@ -196,10 +201,7 @@ impl Shard {
         match &message.body {
             Body::Refused(error) => self.refuse(key, slot, &message, error),
             Body::Handshake { .. } => self.handshake(key, slot, &message, now),
-            Body::Connect { timeout, interval } => {
-                let (timeout, interval) = (*timeout, *interval);
-                self.connect(key, slot, message, timeout, interval, now);
-            }
+            Body::Connect { .. } => self.connect(key, slot, message, now),
             Body::Subscribe(_) => self.subscribe(key, slot, message, now),
             Body::Unsubscribe(_) => self.unsubscribe(key, slot, &message, now),
             Body::Disconnect => self.disconnect(key, slot, &message, now),
@@ -217,10 +219,8 @@ impl Shard {
         let exchange = self.exchanges.get(key)?;
         let session_key = *self.client_ids.get(message.client_id.as_ref()?)?;
         let session = self.sessions.get_mut(session_key)?;
-        match (&session.browser, &exchange.browser) {
-            (Some(bound), Some(browser)) if bound != browser => return None,
-            (None, Some(browser)) => session.browser = Some(browser.clone()),
-            _ => {}
+        if !session.is_of(exchange.browser.as_deref()) {
+            return None;
         }
         let prolonged = now + self.settings.max_interval;
         session.expires = session.expires.max(prolonged.min(session.ends));

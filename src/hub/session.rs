@@ -77,9 +77,21 @@ pub(super) struct Held {
     pub(super) deadline: Instant,
     /// `None` if it came by WebSocket, where events do not answer it.
     pub(super) http: Option<HttpId>,
+    pub(super) answer: Answer,
 }
 
-/// A WebSocket.
+/// What the answer to a connect tells the client to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Poll again, to be held.
+    Poll,
+    /// Poll again after a while: others of the browser are held.
+    Surplus,
+    /// Show that it lives every now and then; events come by the event stream.
+    Stream,
+}
+
+/// A WebSocket or event stream.
 #[derive(Debug, Default)]
 pub struct Socket {
     pub(super) outbox: Outbox,
@@ -151,6 +163,18 @@ impl Session {
     /// Whether a response with events is being written.
     pub(super) fn is_written_to(&self) -> bool {
         self.in_doubt || self.ack().is_some_and(|ack| ack.writing > 0)
+    }
+
+    /// Whether a request with this cookie may use the session, which is bound to the first one that comes.
+    pub(super) fn is_of(&mut self, browser: Option<&str>) -> bool {
+        match (&self.browser, browser) {
+            (Some(bound), Some(browser)) => **bound == *browser,
+            (None, Some(browser)) => {
+                self.browser = Some(browser.into());
+                true
+            }
+            (_, None) => true,
+        }
     }
 
     /// Whether events wait that may be sent now.

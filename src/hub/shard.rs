@@ -53,6 +53,8 @@ pub struct Shard {
     pub(super) parcels: HashMap<HttpId, Parcel>,
     pub(super) publishes: Arena<InFlight>,
     pub(super) paces: HashMap<IpAddr, Pace>,
+    /// Held polls of browsers that have some.
+    pub(super) holding: HashMap<Box<str>, usize>,
     pub(super) timers: BinaryHeap<Reverse<Timer>>,
     pub(super) outputs: VecDeque<Output>,
     pub(super) dirty: VecDeque<SocketKey>,
@@ -87,6 +89,7 @@ impl Shard {
             parcels: HashMap::new(),
             publishes: Arena::default(),
             paces: HashMap::new(),
+            holding: HashMap::new(),
             timers: BinaryHeap::new(),
             outputs: VecDeque::new(),
             dirty: VecDeque::new(),
@@ -102,12 +105,16 @@ impl Shard {
     pub fn handle(&mut self, input: Input, now: Instant) {
         let flush = matches!(input, Input::Flush);
         match input {
-            Input::Request { via, browser, peer, messages } => {
-                self.request(via, browser, peer, messages);
+            Input::Request { via, browser, peer, multiplexed, messages } => {
+                self.request(via, browser, peer, multiplexed, messages);
+            }
+            Input::Stream { socket, client_id, browser } => {
+                self.stream_opened(socket, &client_id, browser.as_deref(), now);
             }
             Input::SocketClosed(socket) => self.socket_closed(socket, now),
             Input::Taken(http) => self.taken(http, now),
             Input::Lost(http) => self.lost(http, now),
+            Input::Hurry(http) => self.hurry(http, now),
             Input::Batch(batch) => self.batch(&batch, now),
             Input::Subscribed(ticket, result) => self.subscribed(ticket, result, now),
             Input::Published(ticket, result) => self.published(ticket, &result, now),
@@ -154,6 +161,12 @@ impl Shard {
         socket
     }
 
+    /// Adds an event stream; [`Input::Stream`] tells whose.
+    pub fn open_stream(&mut self) -> SocketKey {
+        self.stats.streams += 1;
+        self.sockets.insert(Socket { outbox: Outbox::of_stream(), ..Socket::default() })
+    }
+
     /// What is to be written to a socket.
     pub fn outbox(&mut self, socket: SocketKey) -> Option<&mut Outbox> {
         self.sockets.get_mut(socket).map(|socket| &mut socket.outbox)
@@ -168,7 +181,7 @@ impl Shard {
     pub fn stats(&self) -> Stats {
         Stats {
             sessions: self.sessions.len(),
-            sockets: self.sockets.len(),
+            sockets: self.sockets.len() - self.stats.streams,
             subscriptions: self.subscriptions.len(),
             ..self.stats
         }

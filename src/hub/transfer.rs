@@ -35,11 +35,14 @@ impl Shard {
         socket.session = None;
         let (owed, events) = (socket.outbox.owes(), socket.outbox.take_events());
         let mut settled = None;
-        if socket.outbox.owes() && !owed {
-            // Whether the event that is partly written arrives is known when the socket is gone, which a client that left it need not wait for.
-            settled = socket.owes.replace(session_key);
+        let owes = socket.outbox.owes() && !owed;
+        if owes || socket.outbox.is_stream() {
             let (code, reason, grace) = (1000, "the session moved", Duration::ZERO);
             self.outputs.push_back(Output::Close { socket: socket_key, code, reason, grace });
+        }
+        if owes {
+            // Whether the event that is partly written arrives is known when the socket is gone, which a client that left it need not wait for.
+            settled = socket.owes.replace(session_key);
             if let Some(session) = self.sessions.get_mut(session_key) {
                 session.in_doubt = true;
             }
@@ -101,6 +104,7 @@ impl Shard {
     /// A socket is gone: its session waits for another, what was not written waits with it.
     pub(super) fn socket_closed(&mut self, key: SocketKey, now: Instant) {
         let Some(socket) = self.sockets.remove(key) else { return };
+        self.stats.streams -= usize::from(socket.outbox.is_stream());
         let unwritten = socket.outbox.into_unwritten();
         if let Some(session_key) = socket.session {
             if let Some(session) = self.sessions.get_mut(session_key) {

@@ -3,18 +3,21 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 use super::Stream;
 
-/// Bytes that are read at most while the peer has nothing to say.
+/// Bytes that are read at a time, and at most, while the peer has nothing to say. What it sends beyond waits in the kernel.
 const EARLY: usize = 1024;
+const AHEAD: usize = 16 * 1024;
 
 /// A stream whose writes fail when the peer takes nothing for too long. hyper itself would wait for ever.
 #[derive(Debug)]
@@ -25,6 +28,17 @@ pub struct Io {
     stall: Option<Pin<Box<Sleep>>>,
     /// What is read before anything of the stream.
     ahead: Bytes,
+    /// Told of every read that brought something.
+    reads: Arc<Notify>,
+}
+
+/// What a peer did while nothing was asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It closed the connection, or broke it.
+    Closed,
+    /// It sent more.
+    More,
 }
 
 // === impl Io ===
@@ -32,7 +46,13 @@ pub struct Io {
 impl Io {
     /// Wraps a stream whose peer may take up to `patience` to accept some of what is written.
     pub fn new(stream: impl Into<Stream>, patience: Duration) -> Self {
-        Self { stream: TokioIo::new(stream.into()), patience, stall: None, ahead: Bytes::new() }
+        Self {
+            stream: TokioIo::new(stream.into()),
+            patience,
+            stall: None,
+            ahead: Bytes::new(),
+            reads: Arc::default(),
+        }
     }
 
     /// The stream again, and what is to be read before it.
@@ -57,16 +77,31 @@ impl Io {
         self.stall.is_some()
     }
 
-    /// Waits until the peer has closed the connection, or broken it. The first of what it sends instead is kept for
-    /// [`Read::poll_read`], and then it is no longer listened to.
-    pub async fn closed(&mut self) {
+    /// Tells those who wait for it of every read that brings something.
+    pub fn reads(&self) -> Arc<Notify> {
+        self.reads.clone()
+    }
+
+    /// What the peer sent ahead, as far as it was read.
+    pub fn ahead(&self) -> &[u8] {
+        &self.ahead
+    }
+
+    /// Waits until there is more than `known` bytes [`ahead`](Self::ahead), or the peer has closed the connection or broken it. What is
+    /// ahead is kept for [`Read::poll_read`]; when it is much, the peer is no longer listened to.
+    pub async fn heard(&mut self, known: usize) -> Heard {
         poll_fn(|cx| {
-            if self.ahead.is_empty() && ready!(self.poll_ahead(cx)).unwrap_or(0) == 0 {
-                return Poll::Ready(());
+            while self.ahead.len() <= known {
+                if self.ahead.len() >= AHEAD {
+                    return Poll::Pending;
+                }
+                if ready!(self.poll_ahead(cx)).unwrap_or(0) == 0 {
+                    return Poll::Ready(Heard::Closed);
+                }
             }
-            Poll::Pending
+            Poll::Ready(Heard::More)
         })
-        .await;
+        .await
     }
 
     /// Whether the connection begins with `preface`. Reads as much as it takes to tell, and leaves it to be read; `None` if the peer
@@ -130,7 +165,11 @@ impl Read for Io {
             buffer.put_slice(&self.ahead.split_to(count));
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if result.is_ready() {
+            self.reads.notify_waiters();
+        }
+        result
     }
 }
 
@@ -198,11 +237,12 @@ mod tests {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let mut io = Io::new(listener.accept().await.unwrap().0, Duration::from_mins(1));
-            assert!(!is_closed(&mut io, Duration::ZERO).await);
+            assert!(!is_heard(&mut io, Duration::ZERO).await);
             peer.writable().await.unwrap();
             assert_eq!(peer.try_write(b"early").unwrap(), 5);
-            while io.ahead.is_empty() {
-                assert!(!is_closed(&mut io, Duration::from_millis(1)).await);
+            while io.ahead().len() < 5 {
+                let known = io.ahead().len();
+                assert_eq!(io.heard(known).await, Heard::More);
             }
             io.unread(b"before ");
             let mut text = String::new();
@@ -215,7 +255,7 @@ mod tests {
             }
             assert_eq!(text, "before early");
             drop(peer);
-            io.closed().await;
+            assert_eq!(io.heard(0).await, Heard::Closed);
         });
     }
 
@@ -249,7 +289,7 @@ mod tests {
         });
     }
 
-    async fn is_closed(io: &mut Io, patience: Duration) -> bool {
-        tokio::time::timeout(patience, io.closed()).await.is_ok()
+    async fn is_heard(io: &mut Io, patience: Duration) -> bool {
+        tokio::time::timeout(patience, io.heard(0)).await.is_ok()
     }
 }

@@ -13,7 +13,7 @@ mod url;
 
 pub use certificates::{Acceptor, BadFile, Files, Part};
 pub use client::{Answer, Client, ClientError};
-pub use io::Io;
+pub use io::{Heard, Io};
 pub use listener::{accept, bind, raise_open_files};
 pub use places::{Place, Places};
 pub use stream::{Detached, Stream};

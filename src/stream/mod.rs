@@ -11,6 +11,6 @@ mod span;
 pub use positions::Positions;
 pub use raw::RawRecord;
 pub use record::{Body, Record, Render, Source};
-pub use rendering::{Rendering, compressed_text_frame, text_frame};
+pub use rendering::{Rendering, compressed_text_frame, event_block, text_frame};
 pub use seam::{Admit, Seam};
 pub use span::{Batch, Span, Topic};

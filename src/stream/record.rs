@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{RawRecord, Rendering, Topic};
+use super::{RawRecord, Rendering, Topic, event_block};
 use crate::bayeux::Channel;
 
 /// Where a record stands in Kafka.
@@ -53,6 +53,8 @@ pub struct Record {
     body: Arc<Body>,
     render: Arc<dyn Render>,
     plain: OnceLock<Rendering>,
+    /// In a box, since few records ever have one.
+    block: OnceLock<Box<Bytes>>,
 }
 
 /// Of what is rendered already.
@@ -109,7 +111,8 @@ impl Body {
 impl Record {
     /// A record of `source` on `channel`.
     pub fn new(channel: Channel, source: Option<Source>, body: Arc<Body>, render: Arc<dyn Render>) -> Self {
-        Self { channel, source, patterns: true, lazy: None, body, render, plain: OnceLock::new() }
+        let (plain, block) = (OnceLock::new(), OnceLock::new());
+        Self { channel, source, patterns: true, lazy: None, body, render, plain, block }
     }
 
     /// A message for one session, rendered already: `message` is one complete JSON object. It is in no topic.
@@ -122,6 +125,7 @@ impl Record {
             body: Arc::new(Body::default()),
             render: Arc::new(Nothing),
             plain: OnceLock::from(Rendering::of_event(message)),
+            block: OnceLock::new(),
         }
     }
 
@@ -152,6 +156,11 @@ impl Record {
             event.push(b'}');
             Rendering::of_event(&event)
         })
+    }
+
+    /// The plain rendering in its array, as a block of an event stream; made by the first call.
+    pub fn block(&self) -> &Bytes {
+        self.block.get_or_init(|| Box::new(event_block(self.plain().array())))
     }
 
     /// About how many bytes the record holds, for bounds.

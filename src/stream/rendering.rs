@@ -57,6 +57,11 @@ impl Rendering {
         self.frame.slice(usize::from(self.header) + 1..self.frame.len() - 1)
     }
 
+    /// The event in its array.
+    pub fn array(&self) -> &[u8] {
+        self.frame.get(usize::from(self.header)..).unwrap_or_default()
+    }
+
     /// Bytes of the event.
     pub fn event_len(&self) -> usize {
         self.frame.len() - usize::from(self.header) - 2
@@ -77,6 +82,23 @@ fn frame(first: u8, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(payload.len() + 10);
     put_header(&mut out, first, payload.len());
     out.put_slice(payload);
+    out.freeze()
+}
+
+/// `array`, complete JSON, as a block of an event stream: a line of data and an empty one. A line's end that stands in the JSON
+/// is white space there (strings escape it), and a space as good.
+pub fn event_block(array: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(array.len() + 8);
+    out.put_slice(b"data: ");
+    let mut rest = array;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        let (line, after) = rest.split_at(at);
+        out.put_slice(line);
+        out.put_u8(b' ');
+        rest = after.get(1..).unwrap_or_default();
+    }
+    out.put_slice(rest);
+    out.put_slice(b"\n\n");
     out.freeze()
 }
 
@@ -106,6 +128,7 @@ mod tests {
             assert_eq!(rendering.frame().len(), length + 2 + header);
             assert_eq!(rendering.event(), event);
             assert_eq!(rendering.event_len(), length);
+            assert_eq!(rendering.array().len(), length + 2);
             assert_eq!(text_frame(&rendering.frame()[header..]), *rendering.frame());
         }
     }
@@ -119,5 +142,11 @@ mod tests {
         assert_eq!(*compressed, compressed_text_frame(&rendering.frame()[4..]).unwrap());
         let small = Rendering::of_event(&[b'x'; 1000]);
         assert_eq!(small.compressed_frame().as_ptr(), small.frame().as_ptr());
+    }
+
+    #[test]
+    fn a_block_is_one_line() {
+        assert_eq!(event_block(b"[{}]"), "data: [{}]\n\n");
+        assert_eq!(event_block(b"[{\r\n \"a\":\r1\n}]"), "data: [{   \"a\": 1 }]\n\n");
     }
 }

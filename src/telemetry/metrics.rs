@@ -82,6 +82,7 @@ metrics! {
     Counter "halley_http2_connections" "Connections that speak HTTP/2." { http2_connections }
     Gauge "halley_websockets" "Open WebSockets." { websockets }
     Counter "halley_websocket_upgrades" "Connections that became WebSockets." { websocket_upgrades }
+    Gauge "halley_event_streams" "Open event streams." { event_streams }
     Counter "halley_http_requests" "HTTP requests answered, by class of status." {
         http_1xx { "status" = "1xx" },
         http_2xx { "status" = "2xx" },
@@ -93,7 +94,8 @@ metrics! {
         refused_origin { "reason" = "origin" },
         refused_malformed { "reason" = "malformed" },
         refused_too_large { "reason" = "too_large" },
-        refused_timeout { "reason" = "timeout" }
+        refused_timeout { "reason" = "timeout" },
+        refused_pipelined { "reason" = "pipelined" }
     }
     Gauge "halley_sessions" "Sessions." { sessions }
     Counter "halley_handshakes" "Handshakes, by result." {

@@ -20,24 +20,32 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Response, StatusCode, Version};
 use hyper_util::rt::TokioTimer;
-use tokio::time::timeout;
+use memchr::memmem;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
+use super::eventsource::{self, Opening};
 use super::http::{Arrival, Reply, Server};
 use super::http2;
-use super::longpoll::Posted;
 use super::origin::Verdict;
+use super::poll::Posted;
 use super::response::Body;
-use crate::net::{Detached, Io, WRITE_STALL};
+use crate::net::{Detached, Heard, Io, WRITE_STALL};
 
 /// Answers that come within this time are waited for by hyper: to put it away and fetch it again costs ten microseconds.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A request whose answer is awaited for long.
-struct Held {
-    posted: Posted,
-    verdict: Verdict,
-    /// What hyper must read to answer as the request wants to be answered.
-    stand_in: Box<str>,
+/// A request for which hyper is put away.
+enum Held {
+    /// The answer is awaited for long.
+    Poll {
+        posted: Posted,
+        verdict: Verdict,
+        /// What hyper must read to answer as the request wants to be answered.
+        stand_in: Box<str>,
+    },
+    /// The answer has no end.
+    Stream(Box<Opening>),
 }
 
 // === impl Server ===
@@ -62,11 +70,11 @@ impl Server {
             let active = Box::pin(self.clone().active(io, peer, answer));
             let Some((rest, held)) = active.await else { return };
             io = rest;
-            let Held { mut posted, verdict, stand_in } = held;
-            let found = tokio::select! {
-                found = posted.wait() => found,
-                () = io.closed() => return,
+            let (mut posted, verdict, stand_in) = match held {
+                Held::Poll { posted, verdict, stand_in } => (posted, verdict, stand_in),
+                Held::Stream(opening) => return eventsource::open(self, io, *opening),
             };
+            let Some(found) = self.wait(&mut posted, &mut io).await else { return };
             let mut response = posted.response(&self, found);
             verdict.allow(response.headers_mut());
             io.unread(stand_in.as_bytes());
@@ -89,6 +97,31 @@ impl Server {
         known.ok()?
     }
 
+    /// Waits for the hub's answer. Requests that arrive meanwhile must not stand behind a held connect (R5): it is answered at once, and
+    /// they are read when their turn comes. `None` if the peer is gone, or sent too many of them.
+    async fn wait(&self, posted: &mut Posted, io: &mut Io) -> Option<Option<crate::hub::Response>> {
+        let mut known = 0;
+        loop {
+            tokio::select! {
+                found = posted.wait() => return Some(found),
+                heard = io.heard(known) => match heard {
+                    Heard::Closed => return None,
+                    Heard::More if heads(io.ahead()) > self.settings.pipelined => {
+                        self.metrics.refused_pipelined.inc();
+                        tracing::debug!("connection closed: too many requests ahead (limits.pipelined)");
+                        return None;
+                    }
+                    Heard::More => {
+                        if known == 0 {
+                            posted.hurry(self);
+                        }
+                        known = io.ahead().len();
+                    }
+                },
+            }
+        }
+    }
+
     /// Lets hyper serve a connection until it ends, or until the answer to a request has to be awaited for long. `answer` is for the first
     /// request.
     async fn active(
@@ -107,12 +140,13 @@ impl Server {
             // hyper takes no less.
             .max_buf_size(self.settings.header_bytes.max(8192));
         let arrival = Arrival { address: peer.ip(), secure: io.is_secure(), shared: None };
+        let reads = io.reads();
         let answer = Cell::new(answer);
         let held = Rc::new(Cell::new(None));
         let hold = held.clone();
         let server = self.clone();
         let service = service_fn(move |request| {
-            let (server, hold) = (server.clone(), hold.clone());
+            let (server, hold, reads) = (server.clone(), hold.clone(), reads.clone());
             // In a box, since it takes much more room than what waits for the answer.
             let task = answer.take().ok_or_else(|| {
                 let stand_in = stand_in(request.version(), request.headers());
@@ -121,7 +155,7 @@ impl Server {
             async move {
                 let response = match task {
                     Ok(answer) => *answer,
-                    Err((stand_in, receiving)) => server.respond(receiving, stand_in, &hold).await,
+                    Err((stand_in, receiving)) => server.respond(receiving, stand_in, &hold, &reads).await,
                 };
                 server.count(response.status());
                 Ok::<_, Infallible>(response)
@@ -172,13 +206,25 @@ impl Server {
         receiving: impl Future<Output = Reply>,
         stand_in: Box<str>,
         hold: &Cell<Option<Held>>,
+        reads: &Notify,
     ) -> Response<Body> {
         let (mut posted, verdict) = match receiving.await {
             Reply::Now(response) => return response,
             Reply::Later(posted, verdict) => (posted, verdict),
+            Reply::Stream(opening) => {
+                hold.set(Some(Held::Stream(opening)));
+                return pending().await;
+            }
         };
-        let Ok(answer) = timeout(SOON, posted.wait()).await else {
-            hold.set(Some(Held { posted, verdict, stand_in }));
+        let answer = tokio::select! {
+            biased;
+            answer = posted.wait() => Some(answer),
+            // What was read is another request, or the beginning of one.
+            () = reads.notified() => None,
+            () = sleep(SOON) => None,
+        };
+        let Some(answer) = answer else {
+            hold.set(Some(Held::Poll { posted, verdict, stand_in }));
             return pending().await;
         };
         let mut response = posted.response(self, answer);
@@ -219,4 +265,9 @@ fn stand_in(version: Version, headers: &HeaderMap) -> Box<str> {
     }
     request += "\r\n";
     request.into()
+}
+
+/// How many heads of requests have ended in what was sent ahead; JSON and forms hold no empty line.
+fn heads(ahead: &[u8]) -> usize {
+    memmem::find_iter(ahead, b"\r\n\r\n").count()
 }

@@ -47,16 +47,19 @@ fn unquote(value: &str) -> &str {
 // === impl BrowserCookie ===
 
 impl BrowserCookie {
-    /// A cookie with these attributes, for every path and out of reach of scripts.
+    /// A cookie with these attributes, out of reach of scripts.
     pub fn new(attributes: &Cookie) -> Self {
-        let mut suffix = String::from("; Path=/; HttpOnly");
+        let mut suffix = String::new();
         if let Some(domain) = &attributes.domain {
             suffix += "; Domain=";
             suffix += domain;
         }
+        suffix += "; Path=";
+        suffix += &attributes.path;
         if let Some(max_age) = attributes.max_age {
             let _ = write!(suffix, "; Max-Age={}", max_age.as_secs());
         }
+        suffix += "; HttpOnly";
         let secure = attributes.secure || attributes.same_site == SameSite::None;
         if secure {
             suffix += "; Secure";
@@ -136,9 +139,10 @@ mod tests {
             same_site: SameSite::None,
             partitioned: true,
             domain: Some("example.com".into()),
+            path: "/cometd".into(),
             max_age: Some(Duration::from_mins(1)),
         });
-        let expected = "BAYEUX_BROWSER=v; Path=/; HttpOnly; Domain=example.com; Max-Age=60; Secure; SameSite=None; Partitioned";
+        let expected = "BAYEUX_BROWSER=v; Domain=example.com; Path=/cometd; Max-Age=60; HttpOnly; Secure; SameSite=None; Partitioned";
         assert_eq!(full.header("v", true).unwrap(), expected);
         assert_eq!(full.header("a\nb", false), None);
     }

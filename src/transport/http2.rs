@@ -20,6 +20,7 @@ use hyper_util::rt::TokioTimer;
 use slab::Slab;
 use tokio::time::sleep;
 
+use super::eventsource;
 use super::http::{Arrival, Reply, Server};
 use super::response::Body;
 use crate::net::{Io, WRITE_STALL};
@@ -144,6 +145,7 @@ impl Server {
         let (mut posted, verdict) = match receiving.await {
             Reply::Now(response) => return response,
             Reply::Later(posted, verdict) => (posted, verdict),
+            Reply::Stream(_) => return eventsource::not_multiplexed(),
         };
         let answer = posted.wait().await;
         let mut response = posted.response(self, answer);

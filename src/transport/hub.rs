@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
-use super::websocket::{Handover, Link, frame};
+use super::link::Link;
+use super::websocket::frame;
+use super::{eventsource, websocket};
 use crate::bayeux::Message;
 use crate::hub::{HttpId, Outbox, Response, SocketKey};
 
@@ -20,6 +22,15 @@ pub struct Peer {
     pub secure: bool,
     /// Whether the connection carries many requests at a time (HTTP/2), so that nobody is kept waiting by those that are held.
     pub multiplexed: bool,
+}
+
+/// A connection on its way to another shard.
+#[derive(Debug)]
+pub enum Handover {
+    /// A WebSocket, with what was read from it.
+    WebSocket(websocket::Handover),
+    /// An event stream, of which nothing is written yet.
+    EventStream(eventsource::Handover),
 }
 
 /// An HTTP request that a shard answers, perhaps another one than where it arrived.
@@ -41,13 +52,25 @@ pub trait Hub {
     /// Whether the whole response went to the kernel; if not, the client cannot have read it, or it went away before there was one.
     fn written(&self, post: PostId, whole: bool);
 
+    /// Another request has arrived behind this one on its connection.
+    fn hurry(&self, post: PostId);
+
     /// Adds a WebSocket, for compressed frames or only plain ones. What its outbox gets is to be given to [`Link::flush`].
     fn open(&self, link: Rc<Link>, compressed: bool) -> SocketKey;
 
     /// The shard of the session that a socket's first messages name, if it is another one: the socket must go there.
     fn home(&self, messages: &[Message]) -> Option<u16>;
 
-    /// Passes a socket on; there, `websocket::adopt` continues it.
+    /// The same for an event stream, which is nobody's until [`stream`](Self::stream) tells.
+    fn open_stream(&self, link: Rc<Link>) -> SocketKey;
+
+    /// An event stream is for the session of this clientId, if the peer may use it.
+    fn stream(&self, socket: SocketKey, peer: &Peer, client_id: &str);
+
+    /// The shard of a clientId, if it is another one.
+    fn home_of(&self, client_id: &str) -> Option<u16>;
+
+    /// Passes a connection on; there, [`Server::adopt`](super::Server::adopt) continues it.
     fn hand_over(&self, shard: u16, socket: Handover);
 
     /// Sees a text or binary message before it is read as Bayeux; true if that is all that becomes of it. For what speaks something else

@@ -2,7 +2,8 @@
 //!
 //! Browsers name the page's origin in every cross-origin request and in every WebSocket upgrade. CORS alone does not
 //! protect a WebSocket nor a simple POST, so an origin that is not allowed is refused, on every transport. Requests
-//! without an origin do not come from another site's page and pass.
+//! without an origin do not come from another site's page and pass, but for those that a `<script>` makes: see
+//! [`Origins::check_script`].
 
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
@@ -11,6 +12,9 @@ const DEFAULT_HEADERS: HeaderValue =
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const PRIVATE_NETWORK_ASKED: HeaderName = HeaderName::from_static("access-control-request-private-network");
+const PRIVATE_NETWORK_ALLOWED: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
 /// The origins allowed besides the server's own.
 #[derive(Clone, Debug, Default)]
@@ -79,12 +83,61 @@ impl Origins {
             return Verdict::Refused;
         }
         let allowed = self.any
-            || value.to_str().ok().and_then(Origin::parse).is_some_and(|origin| {
-                origin.is_same(headers, secure) || self.allowed.iter().any(|pattern| pattern.matches(&origin))
-            });
+            || value
+                .to_str()
+                .ok()
+                .and_then(Origin::parse)
+                .is_some_and(|origin| self.allows(&origin, headers, secure));
         // Copied: as a part of the request it would keep hyper's buffer for as long as a connect is held.
         let copy = HeaderValue::from_bytes(value.as_bytes()).ok().filter(|_| allowed);
         copy.map_or(Verdict::Refused, Verdict::Allowed)
+    }
+
+    /// The same for a GET that a `<script>` of any page can make, with nothing in it that the page wants to tell: browsers name no
+    /// origin then. What they do say is whether page and server are of one site, and mostly the page's address; a page can hide the
+    /// latter. A browser that tells nothing is refused, since the page would be told everything.
+    pub fn check_script(&self, headers: &HeaderMap, secure: bool) -> Verdict {
+        if headers.contains_key(header::ORIGIN) {
+            return self.check(headers, secure);
+        }
+        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let site = text(&FETCH_SITE);
+        let allowed = self.any
+            || matches!(site, Some("same-origin" | "none"))
+            || match text(&header::REFERER) {
+                Some(page) => Origin::of(page).is_some_and(|origin| self.allows(&origin, headers, secure)),
+                // Only a browser runs pages, and none hides that it is one.
+                None => {
+                    site.is_none() && !text(&header::USER_AGENT).is_some_and(|it| it.starts_with("Mozilla/"))
+                }
+            };
+        if allowed { Verdict::Absent } else { Verdict::Refused }
+    }
+
+    fn allows(&self, origin: &Origin<'_>, headers: &HeaderMap, secure: bool) -> bool {
+        origin.is_same(headers, secure) || self.allowed.iter().any(|pattern| pattern.matches(origin))
+    }
+
+    /// The same policy for Flash, as a file that it asks for before anything else; `None` without origins.
+    pub fn flash_policy(&self) -> Option<String> {
+        let mut hosts = Vec::new();
+        if self.any {
+            hosts.push(("*".to_owned(), false));
+        }
+        for Pattern { scheme, host, wildcard, .. } in &self.allowed {
+            let star = if *wildcard { "*" } else { "" };
+            hosts.push((format!("{star}{host}"), &**scheme == "https"));
+        }
+        let lines = hosts.iter().map(|(host, secure)| {
+            format!(
+                "  <allow-access-from domain=\"{host}\" secure=\"{secure}\"/>\n  \
+                 <allow-http-request-headers-from domain=\"{host}\" headers=\"*\" secure=\"{secure}\"/>\n"
+            )
+        });
+        (!hosts.is_empty()).then(|| {
+            let lines: String = lines.collect();
+            format!("<?xml version=\"1.0\"?>\n<cross-domain-policy>\n{lines}</cross-domain-policy>\n")
+        })
     }
 }
 
@@ -110,6 +163,10 @@ impl Verdict {
                 (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE),
             ] {
                 response.insert::<HeaderName>(name, value);
+            }
+            // Chromium asks so for a server in a more private network than the page's.
+            if request.contains_key(PRIVATE_NETWORK_ASKED) {
+                response.insert(PRIVATE_NETWORK_ALLOWED, TRUE);
             }
         }
     }
@@ -160,6 +217,13 @@ impl<'a> Origin<'a> {
         let scheme_legal = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         let proper = !scheme.is_empty() && scheme.chars().all(scheme_legal) && host.chars().all(legal);
         proper.then_some(Self { scheme, host, port })
+    }
+
+    /// The origin of a URL.
+    fn of(url: &'a str) -> Option<Self> {
+        let host = url.find("://")? + 3;
+        let end = url.get(host..)?.find(['/', '?', '#']).map_or(url.len(), |at| host + at);
+        Self::parse(url.get(..end)?)
     }
 
     fn port(&self) -> Option<u16> {
@@ -283,6 +347,48 @@ mod tests {
     }
 
     #[test]
+    fn scripts_are_of_allowed_pages() {
+        const BROWSER: (&str, &str) = ("user-agent", "Mozilla/5.0");
+        let verdict = |origins: &[&str], lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("push"))]);
+            for (name, value) in lines {
+                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            Origins::parse(origins).unwrap().check_script(&headers, false) != Verdict::Refused
+        };
+        let list = ["https://app.example.com"];
+        for (lines, allowed) in [
+            (&[][..], true),
+            (&[("user-agent", "curl/8")], true),
+            (&[BROWSER], false),
+            (&[BROWSER, ("sec-fetch-site", "same-origin")], true),
+            (&[BROWSER, ("sec-fetch-site", "none")], true),
+            (&[BROWSER, ("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "cross-site"), ("referer", "https://app.example.com/a?b")], true),
+            (&[BROWSER, ("referer", "https://app.example.com")], true),
+            (&[BROWSER, ("referer", "http://push/page#x")], true),
+            (&[BROWSER, ("referer", "https://evil.example/https://app.example.com/")], false),
+            (&[BROWSER, ("referer", "app.example.com")], false),
+            (&[BROWSER, ("origin", "https://app.example.com")], true),
+            (&[("origin", "https://evil.example"), ("referer", "https://app.example.com/")], false),
+        ] {
+            assert_eq!(verdict(&list, lines), allowed, "{lines:?}");
+            assert!(lines.iter().any(|(name, _)| *name == "origin") || verdict(&["*"], lines), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn flash_gets_the_same_policy() {
+        let policy = |origins: &[&str]| Origins::parse(origins).unwrap().flash_policy();
+        assert_eq!(policy(&[]), None);
+        let text = policy(&["https://app.example.com", "http://*.example.org:81"]).unwrap();
+        assert!(text.contains(r#"<allow-access-from domain="app.example.com" secure="true"/>"#), "{text}");
+        assert!(text.contains(r#"<allow-access-from domain="*.example.org" secure="false"/>"#), "{text}");
+        assert!(policy(&["*"]).unwrap().contains(r#"domain="*" secure="false""#));
+    }
+
+    #[test]
     fn preflight_grants_what_is_asked() {
         let mut request = HeaderMap::new();
         let origin = Verdict::Allowed(HeaderValue::from_static("http://a"));
@@ -295,6 +401,11 @@ mod tests {
         request.insert("access-control-request-headers", HeaderValue::from_static("content-type,x-token"));
         origin.allow_preflight(&request, &mut response);
         assert_eq!(response["access-control-allow-headers"], "content-type,x-token");
+
+        assert!(!response.contains_key("access-control-allow-private-network"));
+        request.insert("access-control-request-private-network", HeaderValue::from_static("true"));
+        origin.allow_preflight(&request, &mut response);
+        assert_eq!(response["access-control-allow-private-network"], "true");
 
         let mut refused = HeaderMap::new();
         Verdict::Refused.allow_preflight(&request, &mut refused);

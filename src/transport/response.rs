@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
-use hyper::body::{Frame, SizeHint};
+use hyper::body::SizeHint;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
@@ -30,13 +30,23 @@ pub struct Data {
 enum Content {
     /// Bytes as they are.
     Plain(Bytes),
-    /// A JSON array of objects that others hold too.
+    /// An array of JSON objects that others hold too.
     Array(Array),
+}
+
+/// What stands around the objects of a response.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// Before the first.
+    pub(super) open: Bytes,
+    /// Behind the last.
+    pub(super) close: &'static [u8],
 }
 
 /// `[a,b,…]` without copying `a` and `b`.
 #[derive(Debug)]
 pub struct Array {
+    frame: Frame,
     objects: Vec<Bytes>,
     /// The piece that is next, of brackets, commas and objects in order; how much of it is gone.
     piece: usize,
@@ -66,9 +76,9 @@ pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 // === impl Body ===
 
 impl Body {
-    /// A JSON array of `objects`; `receipt` learns whether all of it was written.
-    pub(super) fn array(objects: Vec<Bytes>, receipt: Receipt) -> Self {
-        Self(Some(Content::Array(Array::new(objects, receipt)).into()))
+    /// `objects` in `frame`; `receipt` learns whether all of it was written.
+    pub(super) fn array(frame: Frame, objects: Vec<Bytes>, receipt: Receipt) -> Self {
+        Self(Some(Content::Array(Array::new(frame, objects, receipt)).into()))
     }
 
     /// Lets `ticket` know how the writing goes on. If there is nothing to write it ends at once.
@@ -93,8 +103,8 @@ impl hyper::body::Body for Body {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Data>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+    ) -> Poll<Option<Result<hyper::body::Frame<Data>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|data| Ok(hyper::body::Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -147,20 +157,29 @@ impl Buf for Data {
     }
 }
 
+// === impl Frame ===
+
+impl Frame {
+    /// `[…]`: a JSON array.
+    pub(super) const fn json() -> Self {
+        Self { open: Bytes::from_static(b"["), close: b"]" }
+    }
+}
+
 // === impl Array ===
 
 impl Array {
-    fn new(objects: Vec<Bytes>, receipt: Receipt) -> Self {
-        let commas = objects.len().saturating_sub(1);
-        let remaining = 2 + commas + objects.iter().map(Bytes::len).sum::<usize>();
-        Self { objects, piece: 0, offset: 0, remaining, receipt }
+    fn new(frame: Frame, objects: Vec<Bytes>, receipt: Receipt) -> Self {
+        let around = frame.open.len() + frame.close.len() + objects.len().saturating_sub(1);
+        let remaining = around + objects.iter().map(Bytes::len).sum::<usize>();
+        Self { frame, objects, piece: 0, offset: 0, remaining, receipt }
     }
 
     fn piece(&self, number: usize) -> &[u8] {
         let last = self.objects.len().saturating_mul(2).max(1);
         match number {
-            0 => b"[",
-            _ if number == last => b"]",
+            0 => &self.frame.open,
+            _ if number == last => self.frame.close,
             _ if number > last => b"",
             _ if number.is_multiple_of(2) => b",",
             _ => self.objects.get(number / 2).map_or(b"", |object| object),
@@ -208,6 +227,11 @@ impl Receipt {
     pub(super) fn new(hub: Rc<dyn Hub>, post: PostId) -> Self {
         Self { hub, post, whole: false }
     }
+
+    /// What it is about.
+    pub(super) fn post(&self) -> PostId {
+        self.post
+    }
 }
 
 impl Drop for Receipt {
@@ -236,7 +260,7 @@ mod tests {
 
     fn array(objects: &[&str], hub: &Rc<Recorder>) -> Body {
         let objects = objects.iter().map(|object| Bytes::copy_from_slice(object.as_bytes())).collect();
-        Body::array(objects, Receipt::new(hub.clone(), POST))
+        Body::array(Frame::json(), objects, Receipt::new(hub.clone(), POST))
     }
 
     #[test]

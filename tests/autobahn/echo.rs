@@ -13,8 +13,8 @@ use halley::bayeux::Message;
 use halley::hub::{self, Input, Outbox, Response, Shard, SocketKey};
 use halley::stream::{compressed_text_frame, text_frame};
 use halley::telemetry::ShardMetrics;
-use halley::transport::websocket::{Handover, Link, frame};
-use halley::transport::{Hub, Peer, PostId, Server, Settings, files};
+use halley::transport::websocket::frame;
+use halley::transport::{Handover, Hub, Link, Peer, PostId, Server, Settings, files};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
@@ -71,7 +71,7 @@ async fn serve(listener: TcpListener) {
     let mut settings = halley::config::Settings::default();
     settings.bayeux.path = vec!["/".to_owned()];
     settings.bayeux.websocket.compression = true;
-    settings.bayeux.transports.long_polling = false;
+    settings.bayeux.transports = vec![halley::bayeux::ConnectionType::WebSocket];
     settings.limits.body = 64 << 20;
     let transport = Settings::new(&settings).unwrap();
     let shard = Shard::new(
@@ -81,6 +81,8 @@ async fn serve(listener: TcpListener) {
             interval: settings.bayeux.interval,
             max_interval: settings.bayeux.max_interval,
             types: Vec::new(),
+            clients_per_browser: None,
+            multi_client_interval: settings.bayeux.multi_client_interval,
             max_unconnected: 1,
             max_subscriptions: 1,
             root_patterns: false,
@@ -156,7 +158,23 @@ impl Hub for Echoing {
         unreachable!("an echo takes WebSockets only")
     }
 
+    fn hurry(&self, _: PostId) {
+        unreachable!("an echo takes WebSockets only")
+    }
+
+    fn open_stream(&self, _: Rc<Link>) -> SocketKey {
+        unreachable!("an echo takes WebSockets only")
+    }
+
+    fn stream(&self, _: SocketKey, _: &Peer, _: &str) {
+        unreachable!("an echo takes WebSockets only")
+    }
+
     fn home(&self, _: &[Message]) -> Option<u16> {
+        None
+    }
+
+    fn home_of(&self, _: &str) -> Option<u16> {
         None
     }
 

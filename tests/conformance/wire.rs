@@ -9,7 +9,7 @@ use crate::support::gateway::{Gateway, Setup};
 use crate::support::http::{Http, Response};
 use crate::support::ws::Ws;
 
-const ROUTES: &str = r#"
+pub const ROUTES: &str = r#"
 routes:
   - name: chat
     channel: "/chat/{room}"
@@ -17,18 +17,18 @@ routes:
     publish:
 "#;
 
-fn gateway(settings: &str) -> Gateway {
+pub fn gateway(settings: &str) -> Gateway {
     // A broker that is not there: local routes do without.
     Gateway::with(&Setup { kafka: "127.0.0.1:1".to_owned(), routes: ROUTES, settings })
 }
 
-fn handshake(http: &mut Http) -> (String, Value) {
+pub fn handshake(http: &mut Http) -> (String, Value) {
     let body = br#"[{"channel":"/meta/handshake","version":"1.0","supportedConnectionTypes":["long-polling"],"id":"1"}]"#;
     let reply = http.post("/cometd/handshake", body).unwrap().json()[0].clone();
     (reply["clientId"].as_str().expect("a clientId").to_owned(), reply)
 }
 
-fn good(response: &Response) -> Value {
+pub fn good(response: &Response) -> Value {
     assert_eq!(response.status, 200);
     assert_eq!(response.header("content-type"), Some("application/json;charset=UTF-8"));
     let json = response.json();

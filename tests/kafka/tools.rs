@@ -186,7 +186,10 @@ fn what_is_refused_is_said_with_status_1() {
     for (args, said) in [
         (&["publish", "--url", &url, "/nowhere/x", "1"][..], unknown),
         (&["tail", "--url", &url, "/nowhere/x"], unknown),
-        (&["tail", "--url", &url, "--transport", "websocket", "/nowhere/x"], "opens no WebSocket"),
+        (
+            &["tail", "--url", &url, "--transport", "websocket", "/nowhere/x"],
+            "301::connection_types_not_supported",
+        ),
         (&["tail", "--url", "http://127.0.0.1:1/cometd", "/x"], "cannot connect to 127.0.0.1:1"),
         (&["tail", "--url", &format!("http://{}/cometd", gateway.admin()), "/x"], "HTTP status 404"),
         (&["publish", "--url", &url, "/x", "bare"], "is not JSON"),

@@ -73,9 +73,23 @@ impl Http {
     }
 
     pub fn get(&mut self, path: &str) -> io::Result<Response> {
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.addr);
-        self.send_raw(head.as_bytes())?;
+        self.ask("GET", path, &[])
+    }
+
+    /// A request without a body, and its response.
+    pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+        self.send(method, path, headers)?;
         self.response(Instant::now() + PATIENCE)
+    }
+
+    /// Sends a request without a body, without waiting for the answer.
+    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<()> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.addr);
+        for (name, value) in headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        head.push_str("\r\n");
+        self.send_raw(head.as_bytes())
     }
 
     pub fn post(&mut self, path: &str, body: &[u8]) -> io::Result<Response> {
@@ -114,20 +128,33 @@ impl Http {
         }
     }
 
+    /// The head of a response whose body has no end; the body is read by [`block`](Self::block).
+    pub fn head(&mut self, until: Instant) -> io::Result<Response> {
+        loop {
+            if let Some(end) = find(&self.received, b"\r\n\r\n") {
+                let head: Vec<u8> = self.received.drain(..end + 4).collect();
+                let (status, headers) = parse_head(&head);
+                return Ok(Response { status, headers, body: Vec::new() });
+            }
+            fill(&mut self.stream, &mut self.received, until)?;
+        }
+    }
+
+    /// The next block of an event stream, without the empty line at its end.
+    pub fn block(&mut self, until: Instant) -> io::Result<String> {
+        loop {
+            if let Some(end) = find(&self.received, b"\n\n") {
+                let block: Vec<u8> = self.received.drain(..end + 2).collect();
+                return Ok(String::from_utf8(block).expect("a block in UTF-8").trim_end().to_owned());
+            }
+            fill(&mut self.stream, &mut self.received, until)?;
+        }
+    }
+
     /// A whole response out of what was received.
     fn take_response(&mut self) -> Option<Response> {
         let head_end = find(&self.received, b"\r\n\r\n")? + 4;
-        let head = std::str::from_utf8(&self.received[..head_end]).expect("a head in ASCII");
-        let mut lines = head.split("\r\n");
-        let status_line = lines.next().expect("a status line");
-        let status: u16 = status_line
-            .strip_prefix("HTTP/1.1 ")
-            .and_then(|rest| rest.get(..3)?.parse().ok())
-            .unwrap_or_else(|| panic!("not a status line: {status_line}"));
-        let headers: Vec<(String, String)> = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
+        let (status, headers) = parse_head(&self.received[..head_end]);
         let header =
             |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
         let (body, end) = if matches!(status, 100..=199 | 204 | 304) {
@@ -172,6 +199,33 @@ pub fn fill(stream: &mut TcpStream, received: &mut Vec<u8>, until: Instant) -> i
         Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ErrorKind::TimedOut.into()),
         Err(error) => Err(error),
     }
+}
+
+/// Status and headers, their names in lower case.
+fn parse_head(head: &[u8]) -> (u16, Vec<(String, String)>) {
+    let head = std::str::from_utf8(head).expect("a head in ASCII");
+    let mut lines = head.split("\r\n");
+    let status_line = lines.next().expect("a status line");
+    let status: u16 = status_line
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3)?.parse().ok())
+        .unwrap_or_else(|| panic!("not a status line: {status_line}"));
+    let headers = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+    (status, headers.collect())
+}
+
+/// Text as it stands in a query string.
+pub fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut all, byte| {
+        let _ = if byte.is_ascii_alphanumeric() {
+            write!(all, "{}", char::from(byte))
+        } else {
+            write!(all, "%{byte:02X}")
+        };
+        all
+    })
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -37,6 +37,8 @@ impl Population {
             interval: Duration::ZERO,
             max_interval: Duration::from_mins(1),
             types: vec![ConnectionType::WebSocket],
+            clients_per_browser: Some(1),
+            multi_client_interval: Duration::from_secs(2),
             max_unconnected: usize::try_from(CLIENTS).unwrap(),
             max_subscriptions: 20,
             root_patterns: true,
@@ -90,8 +92,9 @@ impl Population {
     fn request(&mut self, socket: SocketKey, message: &str) -> Vec<u8> {
         let messages = bayeux::parse(&Bytes::copy_from_slice(message.as_bytes()), &LIMITS).unwrap();
         let peer = IpAddr::from(Ipv4Addr::LOCALHOST);
-        self.shard
-            .handle(Input::Request { via: Via::Socket(socket), browser: None, peer, messages }, self.now);
+        let via = Via::Socket(socket);
+        let request = Input::Request { via, browser: None, peer, multiplexed: false, messages };
+        self.shard.handle(request, self.now);
         while let Some(output) = self.shard.poll_output() {
             if let Output::Subscribe(ticket, _) = output {
                 self.shard.handle(Input::Subscribed(ticket, Ok(Positions::default())), self.now);

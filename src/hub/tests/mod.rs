@@ -2,6 +2,7 @@
 
 mod ack;
 mod ack_property;
+mod browsers;
 mod connect;
 mod delivery;
 mod drain;
@@ -14,6 +15,7 @@ mod rig;
 mod service;
 mod slow;
 mod sockets;
+mod streams;
 mod subscribe;
 
 pub(super) use rig::{event, event_of};

@@ -29,6 +29,8 @@ struct Copied;
 #[derive(Default)]
 struct Wire {
     bytes: Vec<u8>,
+    /// Whether it is an event stream.
+    blocks: bool,
     /// Bytes that it takes before it is full; `None`: any number.
     room: Option<usize>,
 }
@@ -56,6 +58,7 @@ pub(super) struct Rig {
     pub(super) now: Instant,
     pub(super) browser: Option<&'static str>,
     pub(super) peer: IpAddr,
+    pub(super) multiplexed: bool,
     /// Whether responses are taken as soon as they are there.
     pub(super) takes: bool,
     next_http: HttpId,
@@ -109,7 +112,9 @@ pub(super) fn settings() -> Settings {
         timeout: Duration::from_secs(30),
         interval: Duration::ZERO,
         max_interval: Duration::from_mins(1),
-        types: vec![ConnectionType::WebSocket, ConnectionType::LongPolling],
+        types: ConnectionType::ALL.to_vec(),
+        clients_per_browser: Some(1),
+        multi_client_interval: Duration::from_secs(2),
         max_unconnected: MAX_UNCONNECTED,
         max_subscriptions: 20,
         root_patterns: true,
@@ -159,6 +164,7 @@ impl Rig {
             now: Instant::now(),
             browser: None,
             peer: Ipv4Addr::LOCALHOST.into(),
+            multiplexed: false,
             takes: true,
             clock,
             next_http: 0,
@@ -242,7 +248,7 @@ impl Rig {
     fn request(&mut self, via: Via, body: &Value) {
         let messages = parse(&Bytes::from(body.to_string()), &LIMITS).unwrap();
         let browser = self.browser.map(Into::into);
-        self.tell(Input::Request { via, browser, peer: self.peer, messages });
+        self.tell(Input::Request { via, browser, peer: self.peer, multiplexed: self.multiplexed, messages });
     }
 
     // === Clients on HTTP ===
@@ -276,6 +282,15 @@ impl Rig {
     pub(super) fn open(&mut self) -> SocketKey {
         let socket = self.shard.open_socket(false);
         self.wires.insert(socket, Wire::default());
+        socket
+    }
+
+    /// Opens an event stream for a session.
+    pub(super) fn stream(&mut self, id: &str) -> SocketKey {
+        let socket = self.shard.open_stream();
+        self.wires.insert(socket, Wire { blocks: true, ..Wire::default() });
+        let browser = self.browser.map(Into::into);
+        self.tell(Input::Stream { socket, client_id: id.into(), browser });
         socket
     }
 
@@ -315,7 +330,13 @@ impl Rig {
     pub(super) fn frames(&mut self, socket: SocketKey) -> Vec<Vec<Value>> {
         let Some(wire) = self.wires.get_mut(&socket) else { return Vec::new() };
         let mut frames = Vec::new();
-        while let Some((header, length)) = frame(&wire.bytes).filter(|(h, l)| wire.bytes.len() >= h + l) {
+        while let Some(end) = wire.bytes.windows(2).position(|end| end == b"\n\n").filter(|_| wire.blocks) {
+            let block = String::from_utf8(wire.bytes.drain(..end + 2).collect()).unwrap();
+            frames.push(serde_json::from_str(block.strip_prefix("data: ").unwrap()).unwrap());
+        }
+        while let Some((header, length)) =
+            frame(&wire.bytes).filter(|(h, l)| !wire.blocks && wire.bytes.len() >= h + l)
+        {
             assert_eq!(wire.bytes[0], 0x81);
             frames.push(serde_json::from_slice(&wire.bytes[header..header + length]).unwrap());
             wire.bytes.drain(..header + length);
@@ -488,13 +509,13 @@ impl Rig {
         let shard = &self.shard;
         assert!(shard.is_idle());
         assert_eq!(shard.stats().sessions, 0);
-        assert_eq!(shard.stats().sockets, 0);
+        assert_eq!((shard.stats().sockets, shard.stats().streams), (0, 0));
         assert_eq!(shard.stats().subscriptions, 0);
         assert_eq!(shard.queue_bytes(), 0);
         assert_eq!(
             left_over(shard),
-            [0; 9],
-            "exchanges, https, parcels, publishes, cancelled, clientIds, timers, outputs, touched"
+            [0; 10],
+            "exchanges, https, parcels, publishes, cancelled, clientIds, timers, outputs, touched, holding"
         );
         for (pattern, listeners) in &self.demand {
             assert_eq!(*listeners, 0, "{pattern}");
@@ -503,7 +524,7 @@ impl Rig {
 }
 
 /// How much there is of what ends with the sessions and requests.
-fn left_over(shard: &Shard) -> [usize; 9] {
+fn left_over(shard: &Shard) -> [usize; 10] {
     [
         shard.exchanges.len(),
         shard.https.len(),
@@ -514,6 +535,7 @@ fn left_over(shard: &Shard) -> [usize; 9] {
         shard.timers.len(),
         shard.outputs.len(),
         shard.touched.len() + shard.dirty.len() + shard.overfull.len(),
+        shard.holding.len(),
     ]
 }
 

@@ -71,7 +71,7 @@ impl Wire {
         self.buffer.drain(..count).collect()
     }
 
-    async fn head(&mut self) -> Reply {
+    pub(super) async fn head(&mut self) -> Reply {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
@@ -91,9 +91,26 @@ impl Wire {
     /// A whole response; its length must be given.
     pub(super) async fn reply(&mut self) -> Reply {
         let mut reply = self.head().await;
-        let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
-        reply.body = String::from_utf8(self.take(length).await).unwrap();
+        reply.body = self.reply_body(&reply).await;
         reply
+    }
+
+    /// The body behind a head.
+    pub(super) async fn reply_body(&mut self, head: &Reply) -> String {
+        let length = head.header("content-length").map_or(0, |length| length.parse().unwrap());
+        String::from_utf8(self.take(length).await).unwrap()
+    }
+
+    /// The next block of an event stream, without its end.
+    pub(super) async fn block(&mut self) -> String {
+        let end = loop {
+            if let Some(at) = self.buffer.windows(2).position(|window| window == b"\n\n") {
+                break at;
+            }
+            assert!(self.fill(self.buffer.len() + 1).await, "closed after {:?}", self.buffer);
+        };
+        let block = String::from_utf8(self.take(end + 2).await).unwrap();
+        block.trim_end().to_owned()
     }
 
     pub(super) async fn request(&mut self, head: &str, body: &str) -> Reply {

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::bayeux::{Channel, ConnectionType, Message};
+use crate::bayeux::{Channel, Message};
 use crate::hub::{self, HttpId, Input, Outbox, Output, Response, Shard, SocketKey, Via};
 use crate::net;
 use crate::stream::{Batch, Body, Positions, RawRecord, Record, Render, Span, Topic};
 use crate::telemetry::ShardMetrics;
-use crate::transport::hub::{Hub, Peer, PostId};
-use crate::transport::websocket::{Handover, Link};
-use crate::transport::{Server, Settings, files};
+use crate::transport::hub::{Handover, Hub, Peer, PostId};
+
+use crate::transport::{Link, Server, Settings, files};
 
 /// Only notes what became of responses.
 #[derive(Default)]
@@ -90,7 +90,9 @@ impl Driver {
                 timeout: settings.bayeux.timeout,
                 interval: settings.bayeux.interval,
                 max_interval: settings.bayeux.max_interval,
-                types: vec![ConnectionType::WebSocket, ConnectionType::LongPolling],
+                types: settings.bayeux.transports.clone(),
+                clients_per_browser: settings.bayeux.clients_per_browser,
+                multi_client_interval: settings.bayeux.multi_client_interval,
                 max_unconnected: settings.limits.unconnected,
                 max_subscriptions: settings.limits.subscriptions,
                 root_patterns: settings.limits.root_patterns,
@@ -185,7 +187,8 @@ impl Driver {
     }
 
     fn request(&self, via: Via, peer: Peer, messages: Vec<Message>) {
-        self.handle(Input::Request { via, browser: peer.browser, peer: peer.address, messages });
+        let Peer { address, browser, multiplexed, .. } = peer;
+        self.handle(Input::Request { via, browser, peer: address, multiplexed, messages });
     }
 }
 
@@ -209,12 +212,31 @@ impl Hub for Driver {
         key
     }
 
+    fn hurry(&self, post: PostId) {
+        self.handle(Input::Hurry(post.http));
+    }
+
+    fn open_stream(&self, link: Rc<Link>) -> SocketKey {
+        let key = self.shard.borrow_mut().open_stream();
+        self.links.borrow_mut().insert(key, link);
+        key
+    }
+
+    fn stream(&self, socket: SocketKey, peer: &Peer, client_id: &str) {
+        let (client_id, browser) = (client_id.into(), peer.browser.clone());
+        self.handle(Input::Stream { socket, client_id, browser });
+    }
+
     fn home(&self, _: &[Message]) -> Option<u16> {
         self.elsewhere.borrow().is_some().then_some(1)
     }
 
-    fn hand_over(&self, _: u16, socket: Handover) {
-        crate::transport::websocket::adopt(self.elsewhere.borrow().clone().unwrap(), socket);
+    fn home_of(&self, _: &str) -> Option<u16> {
+        self.elsewhere.borrow().is_some().then_some(1)
+    }
+
+    fn hand_over(&self, _: u16, connection: Handover) {
+        self.elsewhere.borrow().clone().unwrap().adopt(connection);
     }
 
     fn receive(&self, socket: SocketKey, peer: &Peer, messages: Vec<Message>) {
@@ -246,7 +268,23 @@ impl Hub for Recorder {
         unreachable!()
     }
 
+    fn hurry(&self, _: PostId) {
+        unreachable!()
+    }
+
+    fn open_stream(&self, _: Rc<Link>) -> SocketKey {
+        unreachable!()
+    }
+
+    fn stream(&self, _: SocketKey, _: &Peer, _: &str) {
+        unreachable!()
+    }
+
     fn home(&self, _: &[Message]) -> Option<u16> {
+        unreachable!()
+    }
+
+    fn home_of(&self, _: &str) -> Option<u16> {
         unreachable!()
     }
 

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::{HANDSHAKE, UPGRADE, Wire, client_id, connect, frame, subscribe};
 use super::driver::{run, start};
@@ -76,8 +76,9 @@ fn a_client_that_leaves_a_held_connect_loses_nothing() {
             other.send("POST /cometd", &connect(&client)).await;
             tokio::time::sleep(hold).await;
             drop(other);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            assert_eq!(server.driver.written.borrow().last(), Some(&false));
+            while server.driver.written.borrow().last() != Some(&false) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             server.driver.records(&[("/a", "1")]);
             assert!(wire.post(&connect(&client)).await.body.starts_with(r#"[{"channel":"/a","data":1},"#));
         }
@@ -96,6 +97,7 @@ fn every_kind_of_body_is_read() {
             ("POST /cometd/58.0/handshake?x=y", object.to_owned()),
             ("POST /cometd/", format!("message={form}")),
             ("POST /cometd/", format!("message={form}&message={object}")),
+            ("POST /cometd/", format!("x=[]&message=[]&message={form}&message=[{object},{object}]&y=")),
         ] {
             let reply = wire.request(head, &body).await;
             assert_eq!(client_id(&reply.body).len(), 35, "{reply:?}");
@@ -244,34 +246,66 @@ fn post(version: &str, lines: &str, body: &str) -> String {
 }
 
 #[test]
-fn requests_that_are_sent_ahead_of_a_held_connect_are_answered_in_order() {
+fn a_request_is_not_queued_behind_a_held_connect() {
     run(async {
         for hold in HOLDS {
             let server = start(&patient());
             let mut wire = Wire::open(server.address).await;
             let client = session(&mut wire, "/a").await;
             let connect = connect(&client);
-            // More than hyper reads at once, and a part that comes while the connect is held.
+            // More than hyper reads at once, and a part that comes later.
             let pad = format!("x-pad: {}\r\n", "y".repeat(6000));
             let [first, second, third] =
                 ["/b", "/c", "/d"].map(|channel| post("1.1", &pad, &subscribe(&client, channel)));
             let (early, late) = third.split_at(3000);
-            wire.say([&post("1.1", "", &connect), &first, &second, early].concat()).await;
+            wire.say(post("1.1", "", &connect)).await;
             tokio::time::sleep(hold).await;
-            server.driver.records(&[("/a", "1")]);
-            wire.say(late).await;
-            assert!(wire.reply().await.body.starts_with(r#"[{"channel":"/a","data":1},"#));
-            for channel in ["/b", "/c", "/d"] {
+            let sent = Instant::now();
+            wire.say([&first, &second, early].concat()).await;
+            assert!(wire.reply().await.body.starts_with(r#"[{"channel":"/meta/connect","#));
+            for channel in ["/b", "/c"] {
                 let reply = wire.reply().await;
                 assert!(reply.body.contains(&format!(r#""subscription":"{channel}""#)), "{reply:?}");
             }
-            wire.say([&post("1.1", "", &connect), UPGRADE].concat()).await;
-            wire.say(frame(0x81, HANDSHAKE.as_bytes())).await;
-            assert!(wire.reply().await.body.starts_with(r#"[{"channel":"/meta/connect""#));
-            assert_eq!(wire.reply().await.status, 101);
-            assert_eq!(client_id(&wire.next_text().await).len(), 35);
+            assert!(sent.elapsed() < Duration::from_millis(500));
+            wire.say(late).await;
+            assert!(wire.reply().await.body.contains(r#""subscription":"/d""#));
             assert!(!server.driver.written.borrow().contains(&false));
         }
+    });
+}
+
+#[test]
+fn what_is_sent_with_a_connect_ends_its_hold_soon() {
+    run(async {
+        let server = start(&patient());
+        let mut wire = Wire::open(server.address).await;
+        let client = session(&mut wire, "/a").await;
+        let sent = Instant::now();
+        wire.say([&post("1.1", "", &connect(&client)), UPGRADE].concat()).await;
+        wire.say(frame(0x81, HANDSHAKE.as_bytes())).await;
+        assert!(wire.reply().await.body.starts_with(r#"[{"channel":"/meta/connect""#));
+        assert_eq!(wire.reply().await.status, 101);
+        assert_eq!(client_id(&wire.next_text().await).len(), 35);
+        assert!(sent.elapsed() < Duration::from_millis(1500));
+        assert!(!server.driver.written.borrow().contains(&false));
+    });
+}
+
+#[test]
+fn whoever_sends_too_far_ahead_is_cut_off() {
+    run(async {
+        let mut settings = patient();
+        settings.limits.pipelined = 3;
+        let server = start(&settings);
+        let mut wire = Wire::open(server.address).await;
+        let client = session(&mut wire, "/a").await;
+        wire.say(post("1.1", "", &connect(&client))).await;
+        tokio::time::sleep(HOLDS[1]).await;
+        wire.say(post("1.1", "", "[]").repeat(4)).await;
+        assert!(wire.ended().await);
+        assert_eq!(server.metrics.refused_pipelined.get(), 1);
+        assert_eq!(server.driver.written.borrow().last(), Some(&false));
     });
 }
 

@@ -5,11 +5,9 @@ mod extension;
 pub mod frame;
 pub mod handshake;
 mod inflate;
-mod link;
 mod socket;
 mod upgrade;
-mod wire;
 
-pub use link::Link;
-pub use socket::{Handover, adopt};
+pub use socket::Handover;
+pub(super) use socket::adopt;
 pub(super) use upgrade::{connect, upgrade};

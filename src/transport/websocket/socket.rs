@@ -12,14 +12,14 @@ use tokio::time::{Sleep, sleep};
 
 use super::decoder::Decoder;
 use super::frame::{self, Message, Violation};
-use super::link::{Close, Link};
-use super::wire::{Moving, Wire};
 use crate::bayeux;
 use crate::hub::{Outbox, SocketKey};
 use crate::net::WRITE_STALL;
 use crate::stream::text_frame;
 use crate::transport::http::Server;
-use crate::transport::hub::Peer;
+use crate::transport::hub::{self, Peer};
+use crate::transport::link::{Close, Link};
+use crate::transport::wire::{Moving, Wire};
 
 /// Bytes of one read. Every connection of a thread uses the same buffer.
 const READ: usize = 32 * 1024;
@@ -345,7 +345,10 @@ impl Connection {
             Exit::Gone => {}
             Exit::Close(frame) => drop(tokio::task::spawn_local(say_goodbye(wire, frame))),
             Exit::Move { shard, messages, rest } => match wire.detach() {
-                Ok(wire) => server.hub.hand_over(shard, Handover { wire, peer, decoder, messages, rest }),
+                Ok(wire) => {
+                    let socket = Handover { wire, peer, decoder, messages, rest };
+                    server.hub.hand_over(shard, hub::Handover::WebSocket(socket));
+                }
                 Err(error) => tracing::warn!(%error, "cannot hand a socket over"),
             },
         }

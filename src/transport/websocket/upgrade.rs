@@ -10,12 +10,12 @@ use hyper::{Request, Response, StatusCode};
 use super::decoder::Decoder;
 use super::handshake::{self, Accepted, Agreed, Refusal};
 use super::socket;
-use super::wire::Wire;
 use crate::net::Io;
 use crate::transport::http::Server;
 use crate::transport::http2::Hold;
 use crate::transport::hub::Peer;
 use crate::transport::response::{Body, text};
+use crate::transport::wire::Wire;
 
 /// Answers a request to upgrade. The socket starts when the answer is written.
 pub(in crate::transport) fn upgrade(

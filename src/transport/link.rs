@@ -1,4 +1,4 @@
-//! The writing end of a WebSocket: straight from the shard's loop to the kernel, but for TLS and HTTP/2.
+//! The writing end of a WebSocket or event stream: straight from the shard's loop to the kernel, but for TLS and HTTP/2.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSlice};
@@ -14,7 +14,7 @@ const MANY: usize = 512;
 /// Most bytes that one socket writes before others have their turn.
 const TURN: usize = 256 * 1024;
 
-/// A WebSocket as the shard's loop sees it: write without waiting, or leave it to the connection's task.
+/// A WebSocket or event stream as the shard's loop sees it: write without waiting, or leave it to the connection's task.
 ///
 /// Reading, and waiting until the peer accepts more, is the task's.
 #[derive(Debug)]
