@@ -57,7 +57,12 @@ pub fn table(root: &Path) -> Result<String, Vec<String>> {
 
 fn check(it: &Requirement, tests: &[(PathBuf, String)], wrong: &mut Vec<String>) {
     let number = &it.number;
-    let Some((kind, _)) = &it.excuse else { return };
+    let Some((kind, _)) = &it.excuse else {
+        if tests.is_empty() {
+            wrong.push(format!("{number} is shown by no test: {}", it.what));
+        }
+        return;
+    };
     match EXCUSES.iter().find(|(known, _)| known == kind) {
         None => wrong.push(format!("{number}: {kind:?} is no excuse")),
         Some((_, false)) if !tests.is_empty() => {
@@ -79,8 +84,7 @@ fn row(it: &Requirement, tests: &[(PathBuf, String)]) -> String {
     });
     let reason = it.excuse.iter().map(|(_, why)| why.clone());
     let last: Vec<String> = reason.chain(shown).collect();
-    let shown = if tests.is_empty() { "not tested" } else { "tested" };
-    let result = it.excuse.as_ref().map_or(shown, |(kind, _)| kind);
+    let result = it.excuse.as_ref().map_or("tested", |(kind, _)| kind);
     format!("| {} | {} | {result} | {} |\n", it.number, it.what.replace('|', "\\|"), last.join("; "))
 }
 
@@ -197,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cited_and_excused_is_found() {
+    fn what_is_neither_cited_nor_excused_is_found() {
         let text =
             "# x\n= Z | Title | About.\nZ1 | one\nZ2 | two | does not apply | for a reason\nZ4 | four\n";
         let mut wrong = Vec::new();
@@ -210,6 +214,7 @@ mod tests {
             check(it, tests, &mut wrong);
             wrong.len()
         };
+        assert_eq!(checked(one, &[]), 1);
         assert_eq!(checked(one, std::slice::from_ref(&test)), 0);
         assert_eq!(checked(two, &[]), 0);
         assert_eq!(checked(two, std::slice::from_ref(&test)), 1);

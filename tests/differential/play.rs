@@ -104,13 +104,15 @@ impl Player {
         match wire {
             Wire::WebSocket(ws) => ws.send_text(&body),
             Wire::Http(http) => {
-                let content_type = match kind {
-                    Kind::Json => "application/json",
-                    Kind::Form => "application/x-www-form-urlencoded",
-                    Kind::Text => "text/plain",
+                let (method, query, content_type) = match kind {
+                    Kind::Json => ("POST", String::new(), "application/json"),
+                    Kind::Form => ("POST", String::new(), "application/x-www-form-urlencoded"),
+                    Kind::Text => ("POST", String::new(), "text/plain"),
+                    Kind::Call => ("GET", format!("?jsonp=cb&message={}", encoded(&body)), "text/plain"),
                 };
+                let body = if kind == Kind::Call { "" } else { body.as_str() };
                 let mut request = format!(
-                    "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n",
+                    "{method} {}{query} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n",
                     at.path,
                     at.addr,
                     body.len()
@@ -191,7 +193,16 @@ impl Player {
 
 impl Trace {
     fn body(&mut self, response: &Response) {
-        match serde_json::from_slice(&response.body) {
+        let mut body = response.text();
+        // A script: what stands around the messages is noted.
+        if let Some(((before, messages), after)) =
+            body.rsplit_once(')').and_then(|(call, after)| Some((call.split_once('(')?, after)))
+            && before.ends_with("cb")
+        {
+            self.note = Some(format!("`{before}(…){after}`"));
+            body = messages;
+        }
+        match serde_json::from_str(body) {
             Ok(Value::Array(messages)) if response.status == 200 => {
                 if messages.is_empty() {
                     self.note = Some("[]".to_owned());
@@ -209,6 +220,14 @@ impl Trace {
             _ => self.note = Some(format!("no array: {}", String::from_utf8_lossy(payload))),
         }
     }
+}
+
+/// Percent-encoded, as a query has it.
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut all, byte| {
+        let _ = write!(all, "%{byte:02X}");
+        all
+    })
 }
 
 fn said(error: &std::io::Error) -> String {

@@ -3,7 +3,7 @@
 //! ```text
 //! == NAME: what it is about
 //! a.http > BODY        browser a sends it on its connection http (or http2, …; ws, ws2, …), as JSON, and waits for the answer
-//! a.http form> BODY    as a form; text> as text
+//! a.http form> BODY    as a form; text> as text; call> as the message of a callback, by GET
 //! a.http >> BODY       without waiting
 //! a.http <             waits for an answer
 //! a.ws <~              looks what has come
@@ -57,6 +57,7 @@ pub enum Kind {
     Json,
     Form,
     Text,
+    Call,
 }
 
 // === impl Step ===
@@ -108,6 +109,7 @@ fn action(line: &str) -> Action {
         ">>" => send(Kind::Json, false),
         "form>" => send(Kind::Form, true),
         "text>" => send(Kind::Text, true),
+        "call>" => send(Kind::Call, true),
         "<" => Deed::Receive,
         "<~" => Deed::Look,
         "x" => Deed::Drop,

@@ -88,10 +88,16 @@ fn messages(response: &Response<Bytes>) -> Value {
 
 impl Session {
     async fn open(connection: &Connection) -> Self {
+        Self::of_browser(connection, "").await
+    }
+
+    /// A session of the browser with this cookie; of a new one without.
+    async fn of_browser(connection: &Connection, cookie: &str) -> Self {
         let mut connection = connection.clone();
         let handshake = json!([{ "channel": "/meta/handshake", "version": "1.0", "supportedConnectionTypes": ["long-polling"], "id": "1" }]);
-        let response = connection.post(&handshake, "").await.unwrap().unwrap();
-        let cookie = response.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+        let response = connection.post(&handshake, cookie).await.unwrap().unwrap();
+        let given = response.headers().get("set-cookie").map(|given| given.to_str().unwrap());
+        let cookie = given.unwrap_or(cookie).split(';').next().unwrap().to_owned();
         let id = messages(&response)[0]["clientId"].as_str().unwrap().to_owned();
         let session = Self { connection, id, cookie };
         session.settled(json!({ "channel": "/meta/connect", "connectionType": "long-polling", "advice": { "timeout": 0 } })).await;
@@ -162,6 +168,24 @@ fn many_polls_are_held_on_one_secure_connection() {
     let secure = Secure::start("shards: 2");
     block_on(async { many_polls(&Connection::secure(&secure).await, 40).await });
     assert_eq!(secure.gateway.metric("halley_http2_connections_total", &[]), 1.0);
+}
+
+/// B37: however many pages of a browser there are, each may hold a poll: they share a connection.
+#[test]
+fn every_page_of_a_browser_holds_a_poll() {
+    let gateway = plain("bayeux: { timeout: 2s, clients_per_browser: 1 }");
+    block_on(async {
+        let connection = Connection::plain(&gateway).await;
+        let first = Session::open(&connection).await;
+        let second = Session::of_browser(&connection, &first.cookie).await;
+        let third = Session::of_browser(&connection, &first.cookie).await;
+        let asked = Instant::now();
+        for poll in [first.hold(), second.hold(), third.hold()] {
+            let replies = messages(&poll.await.unwrap().unwrap());
+            assert_eq!(replies[0]["advice"], json!({ "reconnect": "retry", "interval": 0, "timeout": 2000 }));
+            assert!(asked.elapsed() > Duration::from_millis(1500), "{:?}", asked.elapsed());
+        }
+    });
 }
 
 /// HTTP/1.1 and HTTP/2 clients meet; a large event goes over a window that is smaller than it.
