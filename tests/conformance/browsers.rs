@@ -77,7 +77,7 @@ impl Page {
     }
 }
 
-/// R70, B35, B36: one page of a browser holds a poll, the others are told to come every so often; whoever comes when the holder has
+/// R39, R70, B35, B36: one page of a browser holds a poll, the others are told to come every so often; whoever comes when the holder has
 /// left holds.
 #[test]
 fn one_page_of_a_browser_holds_a_poll() {
