@@ -3,7 +3,8 @@
 import { createRequire } from 'node:module';
 import { obey, say, version } from './lines.mjs';
 
-const [name, url, transport, ...extensions] = process.argv.slice(2);
+const [name, url, transport, ...given] = process.argv.slice(2);
+const extensions = given.filter(Boolean);
 
 const EXTENSIONS = { ack: 'Ack', timesync: 'TimeSync', timestamp: 'TimeStamp', binary: 'Binary' };
 
