@@ -12,11 +12,11 @@ use super::message::part;
 /// What of a message's `ext` counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ext {
-    /// Reliable delivery (bayeux.md §2.12).
+    /// Reliable delivery.
     pub ack: Option<Ack>,
-    /// The client's clock, which wants to know the gateway's (bayeux.md §2.13).
+    /// The client's clock, which wants to know the gateway's.
     pub timesync: Option<Timesync>,
-    /// `binary` as it came: the publish's `data` holds bytes (bayeux.md §2.13).
+    /// `binary` as it came: the publish's `data` holds bytes.
     pub binary: Option<Bytes>,
 }
 

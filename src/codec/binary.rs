@@ -1,4 +1,4 @@
-//! Bytes within JSON, as CometD's binary extension has them: `{"data": "<Z85>", "last": true, "meta": {…}}` (bayeux.md §2.13).
+//! Bytes within JSON, as CometD's binary extension has them: `{"data": "<Z85>", "last": true, "meta": {…}}`.
 //!
 //! The bytes are the record. What else a publisher said, that it is not the last part or something in `meta`, stands in a header.
 

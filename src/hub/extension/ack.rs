@@ -1,4 +1,4 @@
-//! Ack: a session keeps what it sent until its client says that it came (bayeux.md §2.12).
+//! Ack: a session keeps what it sent until its client says that it came.
 //!
 //! Events leave with the replies to connects only. Each such reply closes a batch and carries its number, 1, 2, 3 and so on; each
 //! connect says the last number that its client has. What belongs to later ones is sent again, before anything new and under

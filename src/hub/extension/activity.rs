@@ -1,4 +1,4 @@
-//! Activity: sessions of which nothing is heard but their connects end (bayeux.md §2.13).
+//! Activity: sessions of which nothing is heard but their connects end.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Lazy events: they may wait a while to travel together (bayeux.md §2.9).
+//! Lazy events: they may wait a while to travel together.
 //!
 //! They stand in the session's queue or its socket's like any other, so that the order stays. They only do not make it go.
 
