@@ -4,6 +4,7 @@ extern crate self as halley;
 
 #[path = "../../src/bayeux/mod.rs"]
 pub mod bayeux;
+pub mod config;
 #[path = "../../src/stream/mod.rs"]
 pub mod stream;
 #[path = "targets.rs"]
