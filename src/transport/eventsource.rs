@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::future::Future;
+use std::future::Future as _;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,10 +20,11 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use super::http::Server;
 use super::hub::{self, Peer};
 use super::link::Link;
+use super::open::{Open, Run, Task};
 use super::origin::Verdict;
 use super::response::{Body, text};
 use super::wire::{Moving, Wire};
-use crate::hub::{Outbox, SocketKey};
+use crate::hub::Outbox;
 use crate::net::{Io, WRITE_STALL};
 
 /// How long a browser waits before it opens a stream again that broke.
@@ -68,12 +69,6 @@ struct Connection {
     stuck: Duration,
 }
 
-/// The hub's knowledge of a stream; ends with this.
-struct Open {
-    server: Rc<Server>,
-    key: SocketKey,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
@@ -82,9 +77,6 @@ enum Phase {
     /// When all is written the connection ends.
     Draining,
 }
-
-/// The task.
-struct Task(Option<Connection>);
 
 /// How a stream ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,9 +131,9 @@ fn start(server: Rc<Server>, wire: Wire, Opening { client_id, peer, head }: Open
     let timer = Box::pin(sleep(beat(&open.server)));
     let (phase, stuck) = (Phase::Open, Duration::ZERO);
     let connection = Connection { open, link, address: peer.address, phase, timer, mark: 0, stuck };
-    connection.send(head);
+    connection.open.send(&connection.link, head);
     connection.open.server.hub.stream(key, &peer, &client_id);
-    tokio::task::spawn_local(Task(Some(connection)));
+    tokio::task::spawn_local(Task::new(connection));
 }
 
 /// How long a stream may be silent: as long as a poll is held, which proxies must bear anyway.
@@ -178,22 +170,6 @@ pub(super) fn client_id<B>(request: &Request<B>) -> &str {
 // === impl Connection ===
 
 impl Connection {
-    fn send(&self, bytes: Bytes) {
-        let mut bytes = Some(bytes);
-        self.open.server.hub.outbox(self.open.key, &mut |outbox| {
-            if let Some(bytes) = bytes.take() {
-                outbox.control(bytes);
-            }
-            self.link.flush(outbox);
-        });
-    }
-
-    fn outbox<T: Default>(&self, mut ask: impl FnMut(&mut Outbox) -> T) -> T {
-        let mut answer = T::default();
-        self.open.server.hub.outbox(self.open.key, &mut |outbox| answer = ask(outbox));
-        answer
-    }
-
     /// Reads what comes until the peer is gone.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -219,11 +195,15 @@ impl Connection {
         self.stuck = if blocked && silent { self.stuck + beat } else { Duration::ZERO };
         if silent && !blocked {
             // A comment, so that nobody on the way takes the connection for dead, and the dead is found out.
-            self.send(Bytes::from_static(b":\n\n"));
+            self.open.send(&self.link, Bytes::from_static(b":\n\n"));
         }
         self.timer.as_mut().reset(Instant::now() + beat);
         self.stuck < WRITE_STALL
     }
+}
+
+impl Run for Connection {
+    type Exit = Exit;
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
         self.link.set_task(cx.waker());
@@ -234,7 +214,7 @@ impl Connection {
         }
         if self.link.is_blocked() {
             match self.link.wire().poll_write_ready(cx) {
-                Poll::Ready(Ok(())) => self.outbox(|outbox| self.link.flush(outbox)),
+                Poll::Ready(Ok(())) => self.open.flush(&self.link),
                 Poll::Ready(Err(_)) => return Poll::Ready(Exit::Gone),
                 Poll::Pending => {}
             }
@@ -243,7 +223,7 @@ impl Connection {
             return Poll::Ready(Exit::Gone);
         }
         loop {
-            if self.phase == Phase::Draining && self.outbox(|outbox| outbox.is_empty()) {
+            if self.phase == Phase::Draining && self.open.outbox(Outbox::is_empty) {
                 return Poll::Ready(Exit::Done);
             }
             ready!(self.timer.as_mut().poll(cx));
@@ -270,29 +250,6 @@ impl Connection {
             // Whether it works or not, the connection ends.
             let _: Result<std::io::Result<()>, _> = timeout(CLOSING, wire.finish(b"")).await;
         });
-    }
-}
-
-// === impl Task ===
-
-impl Future for Task {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(connection) = &mut self.0 else { return Poll::Ready(()) };
-        let exit = ready!(connection.poll(cx));
-        if let Some(connection) = self.0.take() {
-            connection.finish(exit);
-        }
-        Poll::Ready(())
-    }
-}
-
-// === impl Open ===
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.server.hub.closed(self.key);
     }
 }
 

@@ -10,6 +10,7 @@ mod http;
 mod http2;
 mod hub;
 mod link;
+mod open;
 mod origin;
 mod poll;
 mod response;

@@ -6,20 +6,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::bayeux::{BOTH, Client, Transport};
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::{Gateway, LOCAL, Setup};
 use crate::support::http::Http;
 use crate::support::kafka::Kafka;
 use crate::support::records::Writer;
 use crate::support::ws::{self, Ws};
 use crate::support::{eventually, unique};
-
-const LOCAL: &str = r#"
-routes:
-  - name: chat
-    channel: "/chat/{room}"
-    local: true
-    publish:
-"#;
 
 /// Clients of both transports that live through whatever else happens.
 struct Witnesses(Vec<Client>);
@@ -50,7 +42,7 @@ fn soon() -> Instant {
 }
 
 fn local(settings: &str) -> Gateway {
-    Gateway::with(&Setup { kafka: "127.0.0.1:1".to_owned(), routes: LOCAL, settings })
+    Gateway::local(LOCAL, settings)
 }
 
 fn handshake(types: &str) -> String {

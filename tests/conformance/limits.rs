@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::support::bayeux::{BOTH, Client, Transport};
 use crate::support::eventually;
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::Gateway;
 use crate::support::http::Http;
 use crate::support::ws::{self, Ws};
 
@@ -22,7 +22,7 @@ const HANDSHAKE: &[u8] = br#"[{"channel":"/meta/handshake","version":"1.0","supp
 
 /// A gateway without Kafka.
 fn gateway(settings: &str) -> Gateway {
-    Gateway::with(&Setup { kafka: "127.0.0.1:1".to_owned(), routes: ROUTES, settings })
+    Gateway::local(ROUTES, settings)
 }
 
 fn soon() -> Instant {

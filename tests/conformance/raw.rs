@@ -7,22 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::bayeux::Transport;
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::{Gateway, LOCAL};
 use crate::support::http::{Http, Response};
 use crate::support::ws::{CLOSE, PING, TEXT, Ws};
-
-/// Without any Kafka: nothing here needs a record.
-const ROUTES: &str = r#"
-routes:
-  - name: chat
-    channel: "/chat/{room}"
-    local: true
-    publish:
-  - name: deep
-    channel: "/deep/{path**}"
-    local: true
-    publish:
-"#;
 
 /// How long an answer may take that is not held.
 pub const SOON: Duration = Duration::from_secs(10);
@@ -40,7 +27,7 @@ enum Wire {
 
 /// A gateway whose channels are `/chat/ROOM` and `/deep/ANY/THING`.
 pub fn gateway(settings: &str) -> Gateway {
-    Gateway::with(&Setup { kafka: "127.0.0.1:1".to_owned(), routes: ROUTES, settings })
+    Gateway::local(LOCAL, settings)
 }
 
 /// The messages of a response: always 200, always JSON, always an array, never empty.

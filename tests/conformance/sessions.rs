@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::bayeux::{BOTH, Client, Transport};
-use crate::support::gateway::{Gateway, Setup, keyed};
+use crate::support::gateway::{Gateway, keyed};
 use crate::support::http::{Http, PATIENCE};
 use crate::support::kafka::Kafka;
 use crate::support::records::Writer;
@@ -21,7 +21,7 @@ routes:
 
 /// No Kafka: local routes do without. Sessions live for a second.
 fn gateway(settings: &str) -> Gateway {
-    Gateway::with(&Setup { kafka: "127.0.0.1:1".to_owned(), routes: ROUTES, settings })
+    Gateway::local(ROUTES, settings)
 }
 
 const SHORT: &str = "bayeux: { timeout: 1s, max_interval: 1s }";

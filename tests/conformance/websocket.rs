@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::bayeux::{Client, Transport};
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::{Gateway, LOCAL};
 use crate::support::http::Http;
 use crate::support::unique;
 use crate::support::ws::{self, Ws};
@@ -13,15 +13,7 @@ use crate::support::ws::{self, Ws};
 const OFFER: (&str, &str) = ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
 
 fn gateway(settings: &str) -> Gateway {
-    let routes = r#"
-routes:
-  - name: chat
-    channel: "/chat/{room}"
-    local: true
-    publish:
-"#;
-    // A broker that is not there: local routes do without.
-    Gateway::with(&Setup { kafka: "127.0.0.1:1".to_owned(), routes, settings })
+    Gateway::local(LOCAL, settings)
 }
 
 fn soon() -> Instant {

@@ -5,21 +5,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::bayeux::{BOTH, Client, Transport};
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::{Gateway, LOCAL};
 use crate::support::http::{Http, Response};
 use crate::support::ws::Ws;
 
-pub const ROUTES: &str = r#"
-routes:
-  - name: chat
-    channel: "/chat/{room}"
-    local: true
-    publish:
-"#;
-
 pub fn gateway(settings: &str) -> Gateway {
-    // A broker that is not there: local routes do without.
-    Gateway::with(&Setup { kafka: "127.0.0.1:1".to_owned(), routes: ROUTES, settings })
+    Gateway::local(LOCAL, settings)
 }
 
 pub fn handshake(http: &mut Http) -> (String, Value) {

@@ -9,26 +9,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::driver::Driver;
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::{Gateway, LOCAL};
 use crate::support::{cache, process};
 
 /// How long each of them holds a connect.
 pub const TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a session lives without a connect.
 const MAX_INTERVAL: Duration = Duration::from_secs(8);
-
-/// Where the scripts' channels are.
-const ROUTES: &str = r#"
-routes:
-  - name: chat
-    channel: "/chat/{room}"
-    local: true
-    publish:
-  - name: deep
-    channel: "/deep/{path**}"
-    local: true
-    publish:
-"#;
 
 /// A server that runs.
 pub struct Peer {
@@ -58,9 +45,7 @@ impl Peer {
             TIMEOUT.as_secs(),
             MAX_INTERVAL.as_secs()
         );
-        // A broker that is not there: local routes do without.
-        let setup = Setup { kafka: "127.0.0.1:1".to_owned(), routes: ROUTES, settings: &settings };
-        let gateway = Gateway::with(&setup);
+        let gateway = Gateway::local(LOCAL, &settings);
         let at = Place { addr: gateway.addr(), path: "/cometd" };
         Self { at, _server: Server::Halley(Box::new(gateway)) }
     }

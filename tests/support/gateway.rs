@@ -24,6 +24,19 @@ pub struct Setup<'a> {
 /// Time-outs short enough for a test.
 pub const IMPATIENT: &str = "publish: { timeout: 3s }\nsubscribe: { timeout: 2s }";
 
+/// `/chat/ROOM` and `/deep/ANY/THING`, within the gateway: no Kafka is needed.
+pub const LOCAL: &str = r#"
+routes:
+  - name: chat
+    channel: "/chat/{room}"
+    local: true
+    publish:
+  - name: deep
+    channel: "/deep/{path**}"
+    local: true
+    publish:
+"#;
+
 /// A running gateway.
 pub struct Gateway {
     process: Process,
@@ -64,6 +77,12 @@ impl Gateway {
     /// Against `kafka`, with these routes, otherwise as it comes.
     pub fn start(kafka: &Kafka, routes: &str) -> Self {
         Self::with(&Setup { kafka: kafka.bootstrap(), routes, settings: "" })
+    }
+
+    /// Without Kafka, for routes that are all `local`.
+    pub fn local(routes: &str, settings: &str) -> Self {
+        // A broker that is not there.
+        Self::with(&Setup { kafka: "127.0.0.1:1".to_owned(), routes, settings })
     }
 
     /// With settings of the test's own.

@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// What `halley check` says of `tls` in a folder with `cert.pem` and `key.pem`; the second part is the hint.
 fn check(dir: &Path, tls: &str) -> String {
     fs::create_dir_all(dir.join("mappings")).unwrap();
-    fs::write(dir.join("mappings/chat.yaml"), crate::rig::ROUTES).unwrap();
+    fs::write(dir.join("mappings/chat.yaml"), crate::support::gateway::LOCAL).unwrap();
     fs::write(dir.join("halley.yaml"), format!("tls: {{ {tls} }}\n")).unwrap();
     let output = halley(dir, &["check"]);
     let told = String::from_utf8(output.stderr).unwrap();

@@ -14,15 +14,15 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
-use crate::rig::{CA, Client as Shake, ROUTES, Secure, block_on, connect};
+use crate::rig::{CA, Client as Shake, Secure, block_on, connect};
 use crate::support::bayeux::{Client, Transport};
 use crate::support::eventually;
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::{Gateway, LOCAL};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub fn plain(settings: &str) -> Gateway {
-    Gateway::with(&Setup { kafka: "127.0.0.1:1".to_owned(), routes: ROUTES, settings })
+    Gateway::local(LOCAL, settings)
 }
 
 /// A connection, as an HTTP/2 client has it.

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::certificates::{authority, certificate};
-use crate::support::gateway::{Gateway, Setup};
+use crate::support::gateway::{Gateway, LOCAL};
 
 /// The authority that everybody trusts, and one that nobody does.
 pub const CA: &str = "ca.pem";
@@ -22,15 +22,6 @@ pub const STRANGER: &str = "stranger.pem";
 
 /// What certificates of servers are for.
 pub const NAMES: &str = "DNS:localhost,IP:127.0.0.1";
-
-/// A local route: no Kafka is needed.
-pub const ROUTES: &str = r#"
-routes:
-  - name: chat
-    channel: "/chat/{room}"
-    local: true
-    publish:
-"#;
 
 /// A folder with the two authorities and the certificate `gateway`.
 pub struct Papers(TempDir);
@@ -116,9 +107,7 @@ impl Secure {
     /// With more keys of `tls`, beginning with a comma, and more settings.
     pub fn with(papers: Papers, tls: &str, settings: &str) -> Self {
         let settings = papers.setting(tls) + settings;
-        // A broker that is not there: local routes do without.
-        let setup = Setup { kafka: "127.0.0.1:1".to_owned(), routes: ROUTES, settings: &settings };
-        let gateway = Gateway::with(&setup);
+        let gateway = Gateway::local(LOCAL, &settings);
         Self { papers, gateway }
     }
 

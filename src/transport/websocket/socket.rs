@@ -1,7 +1,7 @@
 //! A WebSocket's task: reads, decodes, passes on; writes only when the shard's loop could not.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -13,12 +13,13 @@ use tokio::time::{Sleep, sleep};
 use super::decoder::Decoder;
 use super::frame::{self, Message, Violation};
 use crate::bayeux;
-use crate::hub::{Outbox, SocketKey};
+use crate::hub::Outbox;
 use crate::net::WRITE_STALL;
 use crate::stream::text_frame;
 use crate::transport::http::Server;
 use crate::transport::hub::{self, Peer};
 use crate::transport::link::{Close, Link};
+use crate::transport::open::{Open, Run, Task};
 use crate::transport::wire::{Moving, Wire};
 
 /// Bytes of one read. Every connection of a thread uses the same buffer.
@@ -61,12 +62,6 @@ struct Connection {
     due: Option<Pin<Box<Sleep>>>,
 }
 
-/// The hub's knowledge of a socket; ends with this.
-struct Open {
-    server: Rc<Server>,
-    key: SocketKey,
-}
-
 enum Phase {
     Open,
     /// The client may close first; then this close follows.
@@ -87,9 +82,6 @@ enum Exit {
     /// To another shard.
     Move { shard: u16, messages: Vec<bayeux::Message>, rest: Bytes },
 }
-
-/// The task.
-struct Task(Option<Connection>);
 
 /// Starts a WebSocket of which `input` is read already.
 pub(super) fn start(server: Rc<Server>, wire: Wire, peer: Peer, decoder: Decoder, input: &[u8]) {
@@ -125,46 +117,15 @@ impl Connection {
     fn spawn(self, exit: Option<Exit>) {
         match exit {
             Some(exit) => self.finish(exit),
-            None => drop(tokio::task::spawn_local(Task(Some(self)))),
+            None => drop(tokio::task::spawn_local(Task::new(self))),
         }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
-        self.link.set_task(cx.waker());
-        if let Some(close) = self.link.take_close()
-            && !matches!(self.phase, Phase::Draining { .. })
-        {
-            self.timer = Some(Box::pin(sleep(close.grace)));
-            self.phase = Phase::Leaving(close);
-        }
-        if self.link.is_blocked() {
-            match self.link.wire().poll_write_ready(cx) {
-                Poll::Ready(Ok(())) => self.flush(),
-                Poll::Ready(Err(_)) => return Poll::Ready(Exit::Gone),
-                Poll::Pending => {}
-            }
-        }
-        if self.link.is_broken() {
-            return Poll::Ready(Exit::Gone);
-        }
-        if !matches!(self.phase, Phase::Draining { .. })
-            && let Poll::Ready(exit) = self.poll_read(cx)
-        {
-            return Poll::Ready(exit);
-        }
-        if self.due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready()) {
-            self.open.server.metrics.refused_timeout.inc();
-            tracing::debug!(peer = %self.peer.address, "WebSocket closed: half a message");
-            self.drain(1008, "the message did not come in time (limits.body_timeout)");
-        }
-        self.poll_phase(cx)
     }
 
     /// Reads as long as there is something, in turns.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
         for _ in 0..READS {
             // What waits does so because the link is blocked.
-            let over = self.link.is_blocked() && self.outbox(Outbox::reply_bytes) > REPLIES;
+            let over = self.link.is_blocked() && self.open.outbox(Outbox::reply_bytes) > REPLIES;
             self.link.watch(over);
             if over {
                 // What has not come may lie there unread.
@@ -197,7 +158,7 @@ impl Connection {
                     self.timer = None;
                     return Poll::Pending;
                 }
-                Phase::Draining { code, reason } if self.outbox(Outbox::is_empty) => {
+                Phase::Draining { code, reason } if self.open.outbox(Outbox::is_empty) => {
                     return Poll::Ready(Exit::Close(frame::close(Some(*code), reason)));
                 }
                 Phase::Open | Phase::Leaving(_) | Phase::Draining { .. } => {}
@@ -258,11 +219,11 @@ impl Connection {
                         Err(error) => self.refuse(&error),
                     }
                 }
-                Ok(Some(Message::Ping(payload))) => self.send(frame::pong(&payload)),
+                Ok(Some(Message::Ping(payload))) => self.open.send(&self.link, frame::pong(&payload)),
                 Ok(Some(Message::Pong | Message::Binary(_))) => {}
                 Ok(Some(Message::Close(code))) => {
                     // What else waits would reach a page that does not listen any more: it stays with the session.
-                    let rest = self.outbox(Outbox::rest);
+                    let rest = self.open.outbox(Outbox::rest);
                     return Some(Exit::Close([rest, frame::close(code, "")].concat().into()));
                 }
                 Err(violation) => {
@@ -280,7 +241,7 @@ impl Connection {
         }
         self.fresh = false;
         let shard = self.open.server.hub.home(messages)?;
-        self.outbox(Outbox::is_empty).then_some(shard)
+        self.open.outbox(Outbox::is_empty).then_some(shard)
     }
 
     fn receive(&self, messages: Vec<bayeux::Message>) {
@@ -292,7 +253,8 @@ impl Connection {
         self.open.server.metrics.refused_malformed.inc();
         tracing::debug!(peer = %self.peer.address, %error, "WebSocket message refused");
         let error = serde_json::Value::from(format!("400::{error}"));
-        self.send(text_frame(format!(r#"[{{"successful":false,"error":{error}}}]"#).as_bytes()));
+        self.open
+            .send(&self.link, text_frame(format!(r#"[{{"successful":false,"error":{error}}}]"#).as_bytes()));
     }
 
     fn violation(&mut self, violation: Violation) {
@@ -313,25 +275,40 @@ impl Connection {
         self.timer = Some(Box::pin(sleep(CLOSING)));
         self.link.watch(true);
     }
+}
 
-    fn send(&self, frame: Bytes) {
-        let mut frame = Some(frame);
-        self.open.server.hub.outbox(self.open.key, &mut |outbox| {
-            if let Some(frame) = frame.take() {
-                outbox.control(frame);
+impl Run for Connection {
+    type Exit = Exit;
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
+        self.link.set_task(cx.waker());
+        if let Some(close) = self.link.take_close()
+            && !matches!(self.phase, Phase::Draining { .. })
+        {
+            self.timer = Some(Box::pin(sleep(close.grace)));
+            self.phase = Phase::Leaving(close);
+        }
+        if self.link.is_blocked() {
+            match self.link.wire().poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => self.open.flush(&self.link),
+                Poll::Ready(Err(_)) => return Poll::Ready(Exit::Gone),
+                Poll::Pending => {}
             }
-            self.link.flush(outbox);
-        });
-    }
-
-    fn flush(&self) {
-        self.open.server.hub.outbox(self.open.key, &mut |outbox| self.link.flush(outbox));
-    }
-
-    fn outbox<T: Default>(&self, ask: impl Fn(&Outbox) -> T) -> T {
-        let mut answer = T::default();
-        self.open.server.hub.outbox(self.open.key, &mut |outbox| answer = ask(outbox));
-        answer
+        }
+        if self.link.is_broken() {
+            return Poll::Ready(Exit::Gone);
+        }
+        if !matches!(self.phase, Phase::Draining { .. })
+            && let Poll::Ready(exit) = self.poll_read(cx)
+        {
+            return Poll::Ready(exit);
+        }
+        if self.due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready()) {
+            self.open.server.metrics.refused_timeout.inc();
+            tracing::debug!(peer = %self.peer.address, "WebSocket closed: half a message");
+            self.drain(1008, "the message did not come in time (limits.body_timeout)");
+        }
+        self.poll_phase(cx)
     }
 
     fn finish(self, exit: Exit) {
@@ -352,29 +329,6 @@ impl Connection {
                 Err(error) => tracing::warn!(%error, "cannot hand a socket over"),
             },
         }
-    }
-}
-
-// === impl Open ===
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.server.hub.closed(self.key);
-    }
-}
-
-// === impl Task ===
-
-impl Future for Task {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(connection) = &mut self.0 else { return Poll::Ready(()) };
-        let exit = ready!(connection.poll(cx));
-        if let Some(connection) = self.0.take() {
-            connection.finish(exit);
-        }
-        Poll::Ready(())
     }
 }
 
