@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::inbox::{Inbox, Note};
@@ -40,7 +40,7 @@ struct Shared {
 /// Starts the thread. A handshake may take `patience`.
 ///
 /// # Errors
-/// If the system has no thread.
+/// If the system has no thread, or no signals.
 pub(super) fn start(
     acceptor: Acceptor,
     patience: Duration,
@@ -49,7 +49,12 @@ pub(super) fn start(
     let shared = Arc::new(Shared { acceptor, patience, metrics });
     let (sender, arrivals) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let run = move || runtime.block_on(shared.run(arrivals));
+    // Before anybody can know that the gateway runs: until then a SIGHUP ends it.
+    let hangup = {
+        let _within = runtime.enter();
+        signal(SignalKind::hangup())?
+    };
+    let run = move || runtime.block_on(shared.run(arrivals, hangup));
     let thread = thread::Builder::new().name("tls".to_owned()).spawn(run).context("cannot start a thread")?;
     Ok((Handshakes(sender), thread))
 }
@@ -66,8 +71,8 @@ impl Handshakes {
 // === impl Shared ===
 
 impl Shared {
-    async fn run(self: Arc<Self>, mut arrivals: mpsc::UnboundedReceiver<Arrival>) {
-        tokio::spawn(self.clone().watch());
+    async fn run(self: Arc<Self>, mut arrivals: mpsc::UnboundedReceiver<Arrival>, hangup: Signal) {
+        tokio::spawn(self.clone().watch(hangup));
         while let Some(arrival) = arrivals.recv().await {
             tokio::spawn(self.clone().shake(arrival));
         }
@@ -92,13 +97,12 @@ impl Shared {
     }
 
     /// Takes over what the files hold when they change, and when SIGHUP asks for it.
-    async fn watch(self: Arc<Self>) {
+    async fn watch(self: Arc<Self>, mut hangup: Signal) {
         let mut look = tokio::time::interval(LOOK);
-        let mut hangup = signal(SignalKind::hangup()).ok();
         loop {
             let now = tokio::select! {
                 _ = look.tick() => false,
-                () = told(hangup.as_mut()) => true,
+                Some(()) = hangup.recv() => true,
             };
             let shared = self.clone();
             // A file may be far away.
@@ -118,12 +122,5 @@ impl Shared {
                 }
             }
         }
-    }
-}
-
-async fn told(signal: Option<&mut tokio::signal::unix::Signal>) {
-    match signal {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
     }
 }
