@@ -38,7 +38,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     // A broker that hangs is left after this, for the one that leads by then, so an answer has to come within it even over a narrow
     // network: the next line bounds how large one is for each partition.
     ("socket.timeout.ms", "10000"),
-    ("max.partition.fetch.bytes", "262144"),
+    ("max.partition.fetch.bytes", "65536"),
     ("reconnect.backoff.max.ms", "1000"),
     ("topic.metadata.refresh.interval.ms", "30000"),
     ("socket.nagle.disable", "true"),
