@@ -30,7 +30,7 @@ fn clients_in_python() {
         vec![
             aiocometd("aiocometd-ng", "websocket")
                 .fault(Step::Restart, LOST)
-                .fault(Step::Expiry, LOST)
+                .whim(Step::Expiry, LOST)
                 .fault(Step::Drain, LOST),
             aiocometd("aiocometd-ng", "long-polling").fault(Step::Restart, LOST).whim(Step::Drain, SECONDS),
             aiocometd("aiocometd-noloop", "websocket").whim(Step::Drain, SECONDS),
